@@ -1,1 +1,30 @@
+"""Where notes come from: readers for CodiEsp, tables and text files, and splits that never part a patient."""
 
+from __future__ import annotations
+
+from nosology.corpora.codiesp import CodiespReport, read_codiesp, read_codiesp_with_report
+from nosology.corpora.notes import iterate_notes, note_paths, read_note_files
+from nosology.corpora.readers import open_corpus, open_plugin_corpus, plugin_readers
+from nosology.corpora.reading import OnError, Problems
+from nosology.corpora.splits import Leak, check_leakage, grouped_folds, grouped_split
+from nosology.corpora.tabular import TabularColumns, read_tabular
+
+__all__ = [
+    "CodiespReport",
+    "Leak",
+    "OnError",
+    "Problems",
+    "TabularColumns",
+    "check_leakage",
+    "grouped_folds",
+    "grouped_split",
+    "iterate_notes",
+    "note_paths",
+    "open_corpus",
+    "open_plugin_corpus",
+    "plugin_readers",
+    "read_codiesp",
+    "read_codiesp_with_report",
+    "read_note_files",
+    "read_tabular",
+]

@@ -40,21 +40,6 @@ _EVIDENCE_TRACKS = {"DIAGNOSTICO": "D", "PROCEDIMIENTO": "P"}
 
 
 @dataclass(frozen=True, slots=True)
-class CodiespConfig:
-    """How to read CodiEsp.
-
-    Args:
-        task: which codes are labels.
-        language: which text is read; "en" is the release's machine translation, without evidence.
-        splits: the splits to read; ``None`` means those of train, dev and test that the folder has.
-    """
-
-    task: Task = "diagnoses"
-    language: Language = "es"
-    splits: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class CodiespReport:
     """What was odd but usable in the evidence rows of the chosen task.
 
@@ -337,8 +322,8 @@ class _Reader:
         if known is None:
             try:
                 known = format_code(code, system)
-            except CodeError:
-                raise place.error(f"the code is not written as one of {system}; mend the row", document) from None
+            except CodeError as error:
+                raise place.error(f"{error.problem}; mend the row", document) from None
             self._codes[system, code] = known
         return known
 

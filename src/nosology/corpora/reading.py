@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ OnError = Literal["raise", "skip"]
 # Ids and codes have no white space and are short; anything else in their place may be note text:
 # no message shows it.
 _SHOWABLE = re.compile(r"[\w.:/+#@-]{1,64}")
+_MAX_PATH = 512
 
 
 class Problems:
@@ -35,18 +36,47 @@ class Problems:
             raise error
         self.skipped.append(SkippedRecord(str(error)))
 
-    @contextmanager
-    def guard(self) -> Iterator[None]:
-        """Report a ``CorpusError`` raised inside the block."""
-        try:
-            yield
-        except CorpusError as error:
-            self.report(error)
+    def guard(self) -> _Guard:
+        """A block whose ``CorpusError``s are reported; after a skipped one, reading goes on behind the block."""
+        return _Guard(self)
+
+
+class _Guard:
+    # A class, because type checkers see only in ``-> bool`` that the block may end early.
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, CorpusError) or self._problems.on_error == "raise":
+            return False
+        self._problems.report(error)
+        return True
 
 
 def shown(value: str) -> str | None:
     """``value`` where it looks like an id or a code, ``None`` where it could be note text."""
     return value if _SHOWABLE.fullmatch(value) else None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether the path is a folder rather than a file.
+
+    Raises:
+        CorpusError: there is neither.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # also a name too long, or with a NUL
+        raise CorpusError("no such file or folder; check the path", path=_short(path)) from None
+    return stat.S_ISDIR(mode)
+
+
+def _short(path: Path) -> Path | None:
+    """The path for a message, unless it is so long that someone has passed a note instead."""
+    return path if len(str(path)) <= _MAX_PATH and "\n" not in str(path) else None
 
 
 def read_bytes(path: Path) -> bytes:
