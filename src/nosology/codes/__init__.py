@@ -1,1 +1,21 @@
+"""What can be assigned: code systems and their releases, formats, crosswalks, label spaces, frequency bands."""
 
+from nosology.codes.formats import SYSTEMS, compact_code, format_code, has_code_shape
+from nosology.codes.frequency import FrequencyBands
+from nosology.codes.label_space import Label, LabelSpace
+from nosology.codes.systems import CodeEntry, CodeHit, CodeSystem, CodeTerm, open_code_system
+
+__all__ = [
+    "SYSTEMS",
+    "CodeEntry",
+    "CodeHit",
+    "CodeSystem",
+    "CodeTerm",
+    "FrequencyBands",
+    "Label",
+    "LabelSpace",
+    "compact_code",
+    "format_code",
+    "has_code_shape",
+    "open_code_system",
+]
