@@ -15,6 +15,7 @@ from nosology.config import (
     Recipe,
     Section,
     SimulatedConfig,
+    TabularConfig,
     TrainingConfig,
     above,
     at_least,
@@ -120,6 +121,14 @@ def test_load_recipe(tmp_path: Path) -> None:
     file.write_text('[corpus]\nreader = "codiesp"\ntask = "procedures"\n[training]\nfolds = 4\n', encoding="utf-8")
     recipe = load_recipe(file)
     assert recipe == Recipe(CodiespConfig(task="procedures"), training=TrainingConfig(folds=4))
+
+
+def test_the_corpus_path_is_seen_from_the_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "r.toml"
+    file.write_text('[corpus]\nreader = "tabular"\npath = "data/notes.csv"\n', encoding="utf-8")
+    corpus = load_recipe(file).corpus
+    assert isinstance(corpus, TabularConfig)
+    assert corpus.path == str(tmp_path / "data" / "notes.csv")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import re
 import tomllib
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -191,6 +191,12 @@ class Recipe(Section):
     knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
+    def with_data(self, path: str | Path) -> Recipe:
+        """This recipe with its corpus at ``path``; the simulated corpus has no path and stays as it is."""
+        if isinstance(self.corpus, SimulatedConfig):
+            return self
+        return replace(self, corpus=replace(self.corpus, path=str(path)))
+
 
 # --- reading --------------------------------------------------------------------------------------------------------
 
@@ -201,10 +207,17 @@ def load_recipe(path: str | Path) -> Recipe:
     Args:
         path: a TOML file.
 
+    Returns:
+        The recipe; a relative ``path`` of its corpus is made absolute, seen from the recipe's folder.
+
     Raises:
         ConfigError: the file cannot be read or is not TOML, or, all in one line, everything wrong with its keys.
     """
-    return dataclass_from_mapping(Recipe, read_toml(path), str(path))
+    recipe = dataclass_from_mapping(Recipe, read_toml(path), str(path))
+    corpus = recipe.corpus
+    if isinstance(corpus, SimulatedConfig) or corpus.path is None:
+        return recipe
+    return recipe.with_data(Path(path).absolute().parent / corpus.path)
 
 
 def read_toml(path: str | Path) -> dict[str, object]:
