@@ -5,9 +5,10 @@ from __future__ import annotations
 from nosology.corpora.codiesp import CodiespReport, read_codiesp, read_codiesp_with_report
 from nosology.corpora.notes import iterate_notes, note_paths, read_note_files
 from nosology.corpora.readers import open_corpus, open_plugin_corpus, plugin_readers
-from nosology.corpora.reading import OnError, Problems
+from nosology.corpora.reading import OnError, Problems, decode_note
 from nosology.corpora.splits import Leak, check_leakage, grouped_folds, grouped_split
 from nosology.corpora.tabular import TabularColumns, read_tabular
+from nosology.corpora.unknown_codes import with_unknown_codes
 
 __all__ = [
     "CodiespReport",
@@ -16,6 +17,7 @@ __all__ = [
     "Problems",
     "TabularColumns",
     "check_leakage",
+    "decode_note",
     "grouped_folds",
     "grouped_split",
     "iterate_notes",
@@ -27,4 +29,5 @@ __all__ = [
     "read_codiesp_with_report",
     "read_note_files",
     "read_tabular",
+    "with_unknown_codes",
 ]

@@ -268,7 +268,7 @@ class _Reader:
 
     def _add_code(self, labels: _Labels, system: str, place: _Place, row: list[str]) -> None:
         if len(row) != 2:
-            raise place.error(f"has {len(row)} columns instead of 2 (document, code); mend the row")
+            raise place.error(f"the number of columns is {len(row)}, not 2 (document, code); mend the row")
         document, code = row
         if not self._has_note(document, labels, place):
             return
@@ -280,7 +280,7 @@ class _Reader:
     def _add_evidence(self, labels: _Labels, notes: dict[str, Note], place: _Place, row: list[str]) -> None:
         if len(row) != 5:
             columns = "document, kind, code, text, offsets"
-            raise place.error(f"has {len(row)} columns instead of 5 ({columns}); mend the row")
+            raise place.error(f"the number of columns is {len(row)}, not 5 ({columns}); mend the row")
         document, kind, code, quoted, offsets = row
         if kind not in _EVIDENCE_TRACKS:
             raise place.error(f"the second column is neither {' nor '.join(_EVIDENCE_TRACKS)}; mend the row")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from nosology.corpora.reading import OnError, Problems, is_folder, read_note_text, shown
+from nosology.corpora.reading import OnError, Problems, is_encodable, is_folder, read_note_text, shown
 from nosology.errors import CorpusError
 from nosology.types import Corpus, Encounter, Note
 
@@ -58,6 +58,8 @@ def note_paths(path: str | Path) -> list[Path]:
 
 def _encounter(file: Path, seen: set[str], language: str) -> Encounter:
     note_id = file.stem if file.suffix.lower() == ".txt" else file.name
+    if not is_encodable(note_id):  # Python shows bytes of a name that are not UTF-8 as halves of surrogate pairs
+        raise CorpusError("a file's name in this folder is not UTF-8; rename it", path=file.parent)
     if note_id in seen:
         raise CorpusError("another file has this id; rename one of them", path=file, record_id=shown(note_id))
     text = read_note_text(file, record_id=shown(note_id))

@@ -6,9 +6,9 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from nosology.errors import CorpusError
+from nosology.errors import ConfigError, CorpusError
 from nosology.types import SkippedRecord, Span
 
 OnError = Literal["raise", "skip"]
@@ -27,6 +27,8 @@ class Problems:
     """
 
     def __init__(self, on_error: OnError) -> None:
+        if on_error not in get_args(OnError):
+            raise ConfigError(f"unknown on_error {on_error!r}; choose from {', '.join(get_args(OnError))}")
         self.on_error: OnError = on_error
         self.skipped: list[SkippedRecord] = []
 
@@ -95,7 +97,7 @@ def read_bytes(path: Path) -> bytes:
         raise CorpusError(f"cannot be read ({error.strerror}); check its permissions", path=path) from None
 
 
-def decode(data: bytes, path: Path, *, line: int | None = None, offset: int = 0) -> str:
+def decode(data: bytes, path: Path, *, line: int | None = None, offset: int = 0, record_id: str | None = None) -> str:
     """Decode UTF-8 strictly; a byte order mark at the start of the file is not part of the text.
 
     Args:
@@ -103,6 +105,7 @@ def decode(data: bytes, path: Path, *, line: int | None = None, offset: int = 0)
         path: the file, for the message.
         line: the 1-based line where ``data`` starts; ``None`` leaves lines out of the message.
         offset: the position of ``data`` in the file, for the message.
+        record_id: the id of what is read, for the message.
 
     Raises:
         CorpusError: bytes that are not UTF-8; names the byte offset.
@@ -114,24 +117,42 @@ def decode(data: bytes, path: Path, *, line: int | None = None, offset: int = 0)
     except UnicodeDecodeError as error:
         at = None if line is None else line + data.count(b"\n", 0, error.start)
         problem = f"byte {offset + error.start} is not UTF-8; convert the file to UTF-8"
-    raise CorpusError(problem, path=path, line=at)
+    raise CorpusError(problem, path=path, line=at, record_id=record_id)
 
 
 def read_note_text(path: Path, *, record_id: str | None = None) -> str:
-    """The text of a note's file, line ends as they are.
+    """The text of a note's file; raises like ``read_bytes`` and ``decode_note``."""
+    return decode_note(read_bytes(path), path, record_id=record_id)
+
+
+def decode_note(data: bytes, path: Path, *, record_id: str | None = None) -> str:
+    """The text of a note from its bytes, line ends as they are.
+
+    Args:
+        data: the bytes, from a file or from standard input.
+        path: where they come from, for the message.
+        record_id: the note's id, for the message.
 
     Raises:
-        CorpusError: missing, not UTF-8, empty, or with a NUL byte.
+        CorpusError: not UTF-8, empty, or with a NUL byte.
     """
-    data = read_bytes(path)
     nul = data.find(b"\0")
     if nul >= 0:
         problem = f"byte {nul} is NUL, so this is not a plain text file; export the note again as UTF-8 text"
         raise CorpusError(problem, path=path, record_id=record_id)
-    text = decode(data, path)
+    text = decode(data, path, record_id=record_id)
     if not text.strip():
         raise CorpusError("the note is empty; fill it or remove the file", path=path, record_id=record_id)
     return text
+
+
+def is_encodable(text: str) -> bool:
+    """Whether the text can be written as UTF-8: it holds no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -90,7 +90,7 @@ def _jsonl_rows(path: Path, columns: Sequence[str], problems: Problems) -> Itera
 
 def _json_object(text: str, path: Path, line: int) -> Mapping[str, object]:
     try:
-        value: object = json.loads(text)
+        value: object = json.loads(text.rstrip("\r\n"))
     except json.JSONDecodeError as error:
         problem = f"not JSON ({error.msg}, column {error.colno}); put one JSON object on each line"
     except (ValueError, RecursionError):
@@ -185,7 +185,7 @@ def _csv_header(reader: Iterator[list[str]], lines: _DecodedLines, path: Path, c
 
 def _csv_row(header: list[str], cells: list[str], path: Path, line: int) -> Mapping[str, object]:
     if len(cells) != len(header):
-        problem = f"has {len(cells)} columns instead of {len(header)}; quote fields that hold the separator"
+        problem = f"the number of cells is {len(cells)}, not {len(header)}; quote fields that hold the separator"
         raise CorpusError(problem, path=path, line=line)
     return dict(zip(header, cells, strict=True))
 

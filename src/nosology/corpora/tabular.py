@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from nosology.codes.formats import SYSTEMS, format_code
-from nosology.corpora.reading import OnError, Problems, merged_spans, shown
+from nosology.corpora.reading import OnError, Problems, is_encodable, merged_spans, shown
 from nosology.corpora.rows import iterate_rows
 from nosology.errors import CodeError, ConfigError, CorpusError
 from nosology.types import Corpus, Encounter, Evidence, GoldCode, Note, Span
@@ -222,14 +222,14 @@ class _Table:
     def _text(self, cells: _Cells, encounter_id: str) -> str:
         text = cells.get(self.columns.text)
         if not isinstance(text, str):
-            kind = "missing" if text is None else f"a {type(text).__name__}, not a string"
+            kind = "missing" if text is None else f"of type {type(text).__name__}, not a string"
             raise cells.error(f"the text (column {self.columns.text!r}) is {kind}; mend the row", encounter_id)
         if not text.strip():
             raise cells.error("the note is empty; fill it or remove the row", encounter_id)
         if "\0" in text:
             problem = f"character {text.index(chr(0))} of the note is NUL; remove it and shift any evidence after it"
             raise cells.error(problem, encounter_id)
-        if not _is_encodable(text):
+        if not is_encodable(text):
             raise cells.error("the note holds half of a surrogate pair; write it as valid Unicode", encounter_id)
         return text
 
@@ -271,14 +271,6 @@ class _Table:
 
 def _split_name(name: str) -> str:
     return "dev" if name.lower() in _DEV_NAMES else name.lower()
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _parse_json(value: str, cells: _Cells, encounter_id: str) -> object:
