@@ -1,4 +1,4 @@
-"""The predictions file: what is written is read back, every fault is named with file, line and id, nothing is half done."""
+"""The predictions file: written and read back, every fault named with file, line and id, nothing half done."""
 
 from __future__ import annotations
 

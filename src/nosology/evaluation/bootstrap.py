@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nosology.errors import PredictionsError
+from nosology.errors import ConfigError, PredictionsError
 from nosology.evaluation.judgements import Bools, Floats, Ints, Judgements
 from nosology.evaluation.metrics import Counts, MacroDefinition, counts_by_encounter, macro, ratio
 from nosology.evaluation.ranking_metrics import average_precisions
@@ -56,6 +56,9 @@ class BootstrapPlan:
         replicates: how many; 1,000 gives the ends of a 95 % interval to about a tenth of its width.
         seed: of the draw; the same seed and groups give the same intervals.
         level: of the interval, between 0 and 1.
+
+    Raises:
+        ConfigError: a value is out of range.
     """
 
     replicates: int = 1000
@@ -64,7 +67,9 @@ class BootstrapPlan:
 
     def __post_init__(self) -> None:
         if self.replicates < 1 or not 0 < self.level < 1:
-            raise ValueError(f"need replicates >= 1 and 0 < level < 1, not {self.replicates} and {self.level}")
+            raise ConfigError(
+                f"a bootstrap needs replicates >= 1 and 0 < level < 1, not {self.replicates} and {self.level}"
+            )
 
 
 def bootstrap(
