@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nosology.config import CodiespConfig, TabularConfig
+from nosology.config import CodiespConfig, SimulatedConfig, TabularConfig
 from nosology.corpora import open_corpus, open_plugin_corpus, plugin_readers, with_unknown_codes
 from nosology.errors import ConfigError, CorpusError
 from nosology.types import Corpus, Encounter, GoldCode, Note
@@ -106,3 +106,11 @@ def test_unknown_codes_are_kept_and_counted() -> None:
     reported = with_unknown_codes(corpus, {"mine": {"a"}})
     assert reported.encounters == encounters
     assert list(reported.unknown_codes.items()) == [("Z99.999", 2), ("b", 1)]
+
+
+def test_simulated_section_needs_no_path() -> None:
+    pytest.importorskip("nosology.corpora.simulated", reason="the simulator is not there yet")
+    corpus = open_corpus(SimulatedConfig(encounters=12, codes=60, seed=3))
+    assert (corpus.name, len(corpus)) == ("simulated", 12)
+    assert open_corpus(SimulatedConfig(encounters=12, codes=60, seed=3)) == corpus
+    assert open_corpus(SimulatedConfig(encounters=12, codes=60, seed=4)) != corpus

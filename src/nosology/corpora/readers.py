@@ -38,9 +38,7 @@ def open_corpus(config: CorpusConfig, path: str | Path | None = None, *, on_erro
         case TabularConfig():
             return _open_tabular(config, _path(path or config.path, config.reader), on_error)
         case SimulatedConfig():
-            from nosology.corpora.simulated import simulate_corpus
-
-            return simulate_corpus(config)
+            return _simulate(config)
         case _:
             assert_never(config)
 
@@ -75,6 +73,13 @@ def _path(path: str | Path | None, reader: str) -> Path:
     if path is None:
         raise ConfigError(f"the corpus reader {reader!r} needs its data: give --data, or path in the recipe")
     return Path(path)
+
+
+def _simulate(config: SimulatedConfig) -> Corpus:
+    from nosology.corpora.simulated import simulate_corpus
+    from nosology.corpora.simulation.settings import SimulatedConfig as Settings
+
+    return simulate_corpus(Settings(n_admissions=config.encounters, n_codes=config.codes, seed=config.seed))
 
 
 def _open_tabular(config: TabularConfig, path: Path, on_error: OnError) -> Corpus:
