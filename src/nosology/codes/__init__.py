@@ -1,6 +1,7 @@
 """What can be assigned: code systems and their releases, formats, crosswalks, label spaces, frequency bands."""
 
-from nosology.codes.formats import SYSTEMS, compact_code, format_code, has_code_shape
+from nosology.codes.crosswalk import CodeMapping, map_code
+from nosology.codes.formats import SYSTEMS, compact_code, format_code, has_code_shape, printable
 from nosology.codes.frequency import FrequencyBands
 from nosology.codes.label_space import Label, LabelSpace
 from nosology.codes.systems import CodeEntry, CodeHit, CodeSystem, CodeTerm, open_code_system
@@ -9,6 +10,7 @@ __all__ = [
     "SYSTEMS",
     "CodeEntry",
     "CodeHit",
+    "CodeMapping",
     "CodeSystem",
     "CodeTerm",
     "FrequencyBands",
@@ -17,5 +19,7 @@ __all__ = [
     "compact_code",
     "format_code",
     "has_code_shape",
+    "map_code",
     "open_code_system",
+    "printable",
 ]

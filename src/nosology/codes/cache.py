@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-# Raise when the tables or columns of an index change: older files are then simply not found.
-SCHEMA_VERSION = 1
+# Raise when the columns or the contents of an index change: older files are then simply not found.
+SCHEMA_VERSION = 3
 
 
 def cache_dir() -> Path:

@@ -7,6 +7,7 @@ left empty where they share nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -25,8 +26,14 @@ ICD9_RELEASE = Release("version 32 (FY2015)", date(2014, 10, 1), last_day=date(2
 
 # Words that a shared beginning must not end with, nor consist of.
 _DANGLING = frozenset(
-    "a an and as at by due for from in into is of on or other site than the to type unspecified using with without not".split()
+    word
+    for words in (
+        ("a", "an", "and", "as", "at", "by", "due", "for", "from", "in", "into", "is", "not", "of", "on", "or"),
+        ("other", "site", "than", "the", "to", "type", "unspecified", "using", "with", "without"),
+    )
+    for word in words
 )
+_USUAL_SHARE = 0.6
 _PCS_LENGTHS = (1, 2, 3, 4)
 
 
@@ -71,7 +78,7 @@ def nodes_icd10pcs(released: ReleaseList) -> dict[str, Node]:
 
 
 def shared_title(titles: Sequence[str]) -> str:
-    """The words that all titles begin with or, failing that, end with; empty where they share nothing telling.
+    """The words that all titles begin with, or end with, or most begin with, or all hold in a row; else empty.
 
     >>> shared_title(["Bypass Cecum to Cecum, Open", "Bypass Cecum to Colon, Open"])
     'Bypass Cecum'
@@ -86,7 +93,7 @@ def shared_title(titles: Sequence[str]) -> str:
     if beginning:
         return beginning
     length = _shared_length([title[::-1] for title in words])
-    return _telling(words[0][len(words[0]) - length :])
+    return _telling(words[0][len(words[0]) - length :]) or _usual_start(words) or _shared_run(words)
 
 
 def _icd9_nodes(
@@ -169,6 +176,26 @@ def _shared_length(titles: Sequence[list[str]]) -> int:
     # The first and the last in sorted order differ at least as early as any other pair.
     low, high = min(plain), max(plain)
     return next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+
+
+def _usual_start(titles: Sequence[list[str]]) -> str:
+    """The longest beginning of two or more words that at least 60 % of the titles have."""
+    starts = Counter(tuple(title[:length]) for title in titles for length in range(2, len(title) + 1))
+    usual = [start for start, count in starts.items() if count >= _USUAL_SHARE * len(titles)]
+    best = _telling(list(max(usual, key=len, default=())))
+    return best if " " in best else ""
+
+
+def _shared_run(titles: Sequence[list[str]]) -> str:
+    """The longest run of two or more words of the first title that all others hold."""
+    plain = [f" {' '.join(word.strip(',;:').casefold() for word in title)} " for title in titles]
+    first = titles[0]
+    for length in range(len(first), 1, -1):
+        for start in range(len(first) - length + 1):
+            run = _telling(first[start : start + length])
+            if " " in run and all(f" {run.replace(',', '').casefold()} " in title for title in plain):
+                return run
+    return ""
 
 
 def _telling(words: list[str]) -> str:

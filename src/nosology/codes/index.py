@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import date
 from pathlib import Path
 
 from nosology.codes.cache import build, cache_dir, cache_key, open_or_build
-from nosology.codes.order_files import stored_releases
-from nosology.codes.sources import build_table, source_files
+from nosology.codes.order_files import store_release, stored_releases
 from nosology.codes.search import WORDINGS_PER_NODE
-from nosology.codes.tables import CodeTable
+from nosology.codes.sources import build_table, source_files
+from nosology.codes.tables import CodeTable, ReleaseList
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -56,6 +58,23 @@ def index_path(system: str, cache: Path) -> Path:
     """The file of a system's index, named after what it was built from."""
     added = [path for _, path in stored_releases(system, cache)]
     return cache / f"{system}-{cache_key([*source_files(system), *added])}.sqlite"
+
+
+def add_release(path: str | Path, system: str, effective: date) -> ReleaseList:
+    """Keep an official order file and build the system's index with it.
+
+    Args:
+        path: the order file; it is checked first and copied into the cache.
+        system: ``icd10cm`` or ``icd10pcs``.
+        effective: the first day the release is in force.
+    """
+    cache = cache_dir()
+    released = store_release(path, system, effective, cache)
+    for outdated in set(cache.glob(f"{system}-*.sqlite")) - {index_path(system, cache)}:
+        with suppress(OSError):
+            outdated.unlink()
+    rebuild_index(system).close()  # even under the same name: a corrected file of the same size must count
+    return released
 
 
 def index_in_memory(table: CodeTable) -> sqlite3.Connection:

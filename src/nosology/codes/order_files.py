@@ -73,7 +73,7 @@ def _read_line(line: str, system: str, path: str | Path, number: int) -> tuple[s
     flag, title = line[14:15], line[77:].strip() or line[16:76].strip()
     if not line[:5].strip().isdigit() or flag not in ("0", "1") or not title:
         raise CodeError(
-            "not a line of an order file (order number, code at column 7, flag 0 or 1 at column 15, titles at 17 and 78)",
+            "not a line of an order file (order number, code at column 7, flag 0 or 1 at 15, titles at 17 and 78)",
             path=path,
             line=number,
         )

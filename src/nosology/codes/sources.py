@@ -33,9 +33,12 @@ def build_table(system: str, cache: Path) -> CodeTable:
     return _BUILDERS[system](added)
 
 
-def gem_files() -> tuple[Path, Path]:
-    """The general equivalence maps of diagnoses: ICD-10-CM to ICD-9-CM, and back."""
-    return _mappings("icd10cmtoicd9gem.csv"), _mappings("icd9toicd10cmgem.csv")
+def gem_files() -> dict[tuple[str, str], Path]:
+    """The general equivalence maps of diagnoses, by source and target system."""
+    return {
+        ("icd10cm", "icd9cm"): _mappings("icd10cmtoicd9gem.csv"),
+        ("icd9cm", "icd10cm"): _mappings("icd9toicd10cmgem.csv"),
+    }
 
 
 def _build_icd10cm(added: Sequence[ReleaseList]) -> CodeTable:

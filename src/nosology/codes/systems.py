@@ -150,7 +150,7 @@ class CodeSystem:
             return entry
         near = self.close_matches(code)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise CodeError(f"{self.name} has no code {printable(code)}{hint}")
+        raise CodeError(f"{self.name} does not know {printable(code)}{hint}")
 
     def close_matches(self, code: str, limit: int = 3) -> tuple[str, ...]:
         """Known codes that share the longest beginning with this one, the shortest first."""
