@@ -18,7 +18,7 @@ from nosology.checkpoint import (
     writing_file,
     writing_model_folder,
 )
-from nosology.errors import ModelError
+from nosology.errors import ConfigError, ModelError
 
 
 def write_model(path: Path, content: str = "hello", *, overwrite: bool = False) -> None:
@@ -234,3 +234,14 @@ def test_one_file_is_whole_or_not_there(tmp_path: Path) -> None:
         path.write_text("whole")
     assert target.read_text() == "whole"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_is_refused_before_the_work(tmp_path: Path) -> None:
+    def write(path: Path) -> None:
+        with writing_file(path):
+            raise AssertionError
+
+    with pytest.raises(ConfigError, match="its folder does not exist"):
+        write(tmp_path / "none" / "out.json")
+    with pytest.raises(ConfigError, match="is a folder; name a file"):
+        write(tmp_path)

@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
 from nosology import __version__
-from nosology.errors import ModelError
+from nosology.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -259,16 +259,37 @@ def writing_file(path: str | Path) -> Generator[Path, None, None]:
 
     Args:
         path: the file's final place; an old file there is replaced.
+
+    Raises:
+        ConfigError: the place cannot be written; told before the block runs where it can be known.
     """
     target = Path(path)
+    check_file_target(target)
     building = _sibling(target.absolute(), _BUILDING)
     try:
         yield building
         _sync(building)
         building.replace(target)
+    except OSError as error:
+        raise ConfigError(f"{target}: cannot be written ({error.strerror}); choose another place") from error
     finally:
         with suppress(OSError):
             building.unlink(missing_ok=True)
+
+
+def check_file_target(path: str | Path) -> None:
+    """Refuse a place where a file cannot be written; call it before long work.
+
+    Raises:
+        ConfigError: the place is a folder, or lies in none.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise ConfigError(f"{target}: is a folder; name a file")
+    if not target.absolute().parent.is_dir():
+        raise ConfigError(f"{target}: its folder does not exist; make it first")
+    if not os.access(target.absolute().parent, os.W_OK):
+        raise ConfigError(f"{target}: its folder cannot be written; choose another place")
 
 
 # --- reading --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,61 @@
+"""``nosology train``: a recipe and a corpus in, a model folder out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nosology.cli.data import OnError
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")],
+    out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="The model folder to make.")],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Where the corpus lies; the recipe's own path otherwise."),
+    ] = None,
+    train_on: Annotated[
+        str, typer.Option(metavar="SPLITS", help="Splits to learn from, joined by +; or all.")
+    ] = "train",
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of every random choice; the recipe's otherwise.")
+    ] = None,
+    on_error: Annotated[OnError, typer.Option(help="At a broken record: stop, or skip and count it.")] = OnError.RAISE,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that MODEL holds.")] = False,
+) -> None:
+    """Learn to code from a corpus, and write a model folder.
+
+    The folder appears whole at the end, or not at all. It remembers where the corpus was, for 'evaluate'.
+
+    Examples:
+
+    \b
+      nosology train simulated --out model
+      nosology train codiesp_d_es --data path/to/codiesp --out model
+      nosology train my_recipe.toml --data notes.csv --train-on train+dev --seed 7 --out model
+    """
+    from nosology.checkpoint import check_model_target
+    from nosology.cli.data import choose_splits, read_corpus, recipe_with_data, tell
+    from nosology.cli.progress import progress_bar
+    from nosology.cli.recipes import find_recipe
+    from nosology.config import load_recipe
+
+    started = time.monotonic()
+    chosen = recipe_with_data(load_recipe(find_recipe(recipe)), data)
+    check_model_target(out, overwrite=overwrite)
+    corpus = choose_splits(read_corpus(chosen, on_error), train_on)
+
+    from nosology.coder import Coder
+
+    with progress_bar("training") as report:
+        coder = Coder.fit(corpus, chosen, seed=chosen.training.seed if seed is None else seed, progress=report)
+        report("writing the model", -1.0)
+        coder.save(out, overwrite=overwrite)
+    tell(
+        f"trained on {len(corpus)} encounters with {len(coder.label_counts)} codes "
+        f"in {time.monotonic() - started:.0f} s: {out}"
+    )
