@@ -1,6 +1,6 @@
 """Numbers: predictions files, metrics by name, frequency bands, bootstrap intervals, CodiEsp's official scores."""
 
-from nosology.evaluation.bootstrap import BootstrapPlan, Difference, Interval, bootstrap, paired_bootstrap
+from nosology.evaluation.bootstrap import BootstrapPlan
 from nosology.evaluation.judgements import Judgements, judge_codes, judge_dense
 from nosology.evaluation.metrics import MacroDefinition, Scores
 from nosology.evaluation.predictions import (
@@ -11,6 +11,7 @@ from nosology.evaluation.predictions import (
     write_predictions,
 )
 from nosology.evaluation.report import EvaluationReport, count_codes, evaluate, judge_predictions
+from nosology.evaluation.uncertainty import Difference, Interval, paired_differences, score_intervals
 
 __all__ = [
     "BootstrapPlan",
@@ -22,14 +23,14 @@ __all__ = [
     "Predictions",
     "PredictionsWriter",
     "Scores",
-    "bootstrap",
     "count_codes",
     "evaluate",
     "iter_predictions",
     "judge_codes",
     "judge_dense",
     "judge_predictions",
-    "paired_bootstrap",
+    "paired_differences",
     "read_predictions",
+    "score_intervals",
     "write_predictions",
 ]

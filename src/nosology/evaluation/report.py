@@ -21,7 +21,7 @@ from nosology.evaluation.area_metrics import (
     micro_average_precision,
 )
 from nosology.evaluation.bands import BandScores, scores_by_band
-from nosology.evaluation.bootstrap import BootstrapPlan, Interval, bootstrap
+from nosology.evaluation.bootstrap import BootstrapPlan
 from nosology.evaluation.codiesp import CodiespScores, score_codiesp
 from nosology.evaluation.judgements import Bools, Judgements, judge_codes
 from nosology.evaluation.metrics import (
@@ -51,6 +51,7 @@ from nosology.evaluation.ranking_metrics import (
     recalls_at,
 )
 from nosology.evaluation.reliability import CalibrationScores, calibration_scores
+from nosology.evaluation.uncertainty import Interval, score_intervals
 from nosology.types import CodedEncounter, Corpus, Encounter
 
 REPORT_VERSION = 1
@@ -151,7 +152,7 @@ class EvaluationReport:
         calibration: of the candidates' probabilities.
         bands_name: the frequency bands used.
         bands: scores by training frequency; ``None`` where training counts are not known.
-        bootstrap: how intervals were drawn; ``None`` where none were asked for.
+        bootstrap: how groups were drawn for intervals; ``None`` where none were asked for.
         intervals: by statistic.
         codiesp: CodiEsp's official scores; ``None`` for other corpora.
         version: of this layout.
@@ -197,7 +198,7 @@ def evaluate(
         predictions: one coded encounter for each, in any order; read once.
         train_counts: code -> number of training encounters that carry it, for scores by frequency and the label space.
         bands: the name of frequency bands, or the bands.
-        plan: how to draw bootstrap intervals; by default 1,000 replicates at 95 % by group.
+        plan: how to draw intervals; by default 1,000 replicates at 95 % by group.
         intervals: whether to draw them at all.
 
     Raises:
@@ -223,7 +224,7 @@ def evaluate(
         bands_name=bands if isinstance(bands, str) else ", ".join(chosen.names),
         bands=None if train_counts is None else scores_by_band(judged, train_counts, chosen),
         bootstrap=plan,
-        intervals=bootstrap(judged, groups, plan, space=space) if plan else {},
+        intervals=score_intervals(judged, groups, plan, space=space) if plan else {},
         codiesp=_codiesp_scores(corpus, encounters, coded),
     )
 
