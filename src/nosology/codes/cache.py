@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 # Raise when the columns or the contents of an index change: older files are then simply not found.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 def cache_dir() -> Path:

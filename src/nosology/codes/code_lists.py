@@ -29,7 +29,23 @@ _DANGLING = frozenset(
     word
     for words in (
         ("a", "an", "and", "as", "at", "by", "due", "for", "from", "in", "into", "is", "not", "of", "on", "or"),
-        ("other", "site", "than", "the", "to", "type", "unspecified", "using", "with", "without"),
+        (
+            "born",
+            "causing",
+            "injuring",
+            "occurring",
+            "stage",
+            "other",
+            "site",
+            "than",
+            "the",
+            "to",
+            "type",
+            "unspecified",
+            "using",
+            "with",
+            "without",
+        ),
     )
     for word in words
 )
@@ -108,12 +124,17 @@ def _icd9_nodes(
         parent = _chapter_of(category, chapters)
         for kind, heading in (("category", category), *(("stem", stem) for stem in stems)):
             if heading not in long.codes and heading not in nodes:
-                title = shared_title(groups[heading])
+                title = _telling_category(shared_title(groups[heading]))
                 nodes[heading] = Node(heading, title, kind, parent, False, DERIVED if title else NO_TITLE)
             parent = heading if heading != code else parent
         terms = _short_title(short.codes.get(code), row.description)
         nodes[code] = Node(code, row.description, "code", parent, True, OFFICIAL, terms)
     return nodes
+
+
+def _telling_category(title: str) -> str:
+    """A category's title, unless it is one short word such as "Acute", which says nothing."""
+    return title if " " in title or len(title) > len("Acute") else ""
 
 
 def _icd9_headings(code: str) -> tuple[str, ...]:
@@ -165,6 +186,9 @@ def _pcs_title(prefix: str, titles: Sequence[str]) -> tuple[str, str]:
     if len(prefix) == 2 and system:
         return f"{section}, {system}", OFFICIAL
     shared = shared_title(titles)
+    if shared and len(prefix) == 4 and " " not in shared:  # "Revision" of which part?
+        part = _shared_run([title.split() for title in titles])
+        return (f"{shared}, {part}" if part else shared), DERIVED
     if shared and len(prefix) == 3 and len(shared.split()) <= 2:  # "Bypass" alone says too little
         return f"{shared}, {system or section}", DERIVED
     return (shared, DERIVED) if shared else (system or section, DERIVED if section else NO_TITLE)

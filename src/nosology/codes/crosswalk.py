@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from nosology.codes.cache import cache_dir, cache_key, open_or_build
+from nosology.codes.cache import build, cache_dir, cache_key, open_or_build
 from nosology.codes.formats import format_code
 from nosology.codes.sources import gem_files
 from nosology.errors import CodeError
@@ -67,14 +67,9 @@ def map_code(code: str, source: str, target: str) -> tuple[CodeMapping, ...]:
     """
     _check_systems(source, target)
     wanted = format_code(code, source)
-    rows = _open_maps(cache_dir()).execute(
-        "SELECT mapped, approximate, combination, scenario, choice_list FROM gem"
-        " WHERE source = ? AND target = ? AND code = ? ORDER BY position",
-        (source, target, wanted),
-    )
     return tuple(
         CodeMapping(wanted, mapped, bool(approximate), mapped is None, bool(combination), scenario, choice_list)
-        for mapped, approximate, combination, scenario, choice_list in rows
+        for mapped, approximate, combination, scenario, choice_list in _rows(source, target, wanted)
     )
 
 
@@ -86,9 +81,25 @@ def _check_systems(source: str, target: str) -> None:
     raise CodeError(f"no map from {source!r} to {target!r}; there are icd9cm to icd10cm and icd10cm to icd9cm")
 
 
+def _rows(source: str, target: str, code: str) -> list[tuple[str | None, int, int, int, int]]:
+    query = """SELECT mapped, approximate, combination, scenario, choice_list FROM gem
+        WHERE source = ? AND target = ? AND code = ? ORDER BY position"""
+    cache = cache_dir()
+    try:
+        return _open_maps(cache).execute(query, (source, target, code)).fetchall()
+    except sqlite3.DatabaseError:  # damaged inside, which the header does not show
+        build(_maps_path(cache), _write_maps)
+        _open_maps.cache_clear()
+        return _open_maps(cache).execute(query, (source, target, code)).fetchall()
+
+
 @lru_cache(maxsize=2)
 def _open_maps(cache: Path) -> sqlite3.Connection:
-    return open_or_build(cache / f"gem-{cache_key(gem_files().values())}.sqlite", _write_maps)
+    return open_or_build(_maps_path(cache), _write_maps)
+
+
+def _maps_path(cache: Path) -> Path:
+    return cache / f"gem-{cache_key(gem_files().values())}.sqlite"
 
 
 def _write_maps(connection: sqlite3.Connection) -> None:

@@ -93,8 +93,8 @@ class CodeSystem:
         self.name = name
         self.on = on
         self._connection = connection
-        self._releases = _read_releases(connection)
-        self._has_words = _has_table(connection, "words")
+        self._releases = self._read_releases()
+        self._has_words = bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'words'"))
         self._position(on)  # no table for that date: say so now, not at the first look-up
 
     @classmethod
@@ -333,6 +333,15 @@ class CodeSystem:
             )
         return started - 1
 
+    def _read_releases(self) -> tuple[Release, ...]:
+        rows = self._rows("SELECT name, effective, last_day FROM release ORDER BY position")
+        return tuple(
+            Release(
+                str(name), date.fromisoformat(str(effective)), date.fromisoformat(str(last_day)) if last_day else None
+            )
+            for name, effective, last_day in rows
+        )
+
     def _rows(self, query: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         try:
             return self._connection.execute(query, parameters).fetchall()
@@ -352,6 +361,7 @@ class CodeSystem:
             raise CodeError(f"the index of {self.name} is damaged; read its table again") from None
         from nosology.codes.index import rebuild_index
 
+        self._connection.close()
         self._connection = rebuild_index(self.name)
 
 
@@ -372,18 +382,6 @@ def open_code_system(name: str, *, on: date | None = None) -> CodeSystem:
     from nosology.codes.index import open_index
 
     return CodeSystem(name, open_index(name), on)
-
-
-def _read_releases(connection: sqlite3.Connection) -> tuple[Release, ...]:
-    rows = connection.execute("SELECT name, effective, last_day FROM release ORDER BY position").fetchall()
-    return tuple(
-        Release(name, date.fromisoformat(effective), date.fromisoformat(last_day) if last_day else None)
-        for name, effective, last_day in rows
-    )
-
-
-def _has_table(connection: sqlite3.Connection, name: str) -> bool:
-    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
 
 
 def _term(row: tuple[object, ...]) -> CodeTerm:
