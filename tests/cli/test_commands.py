@@ -336,9 +336,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"  nosology {command} " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "arguments", [["trian"], ["train"], ["code", "m", "n", "--tpo", "1"], ["code", "m", "n", "--top", "0"]]
-)
+@pytest.mark.parametrize("line", ["trian", "train", "code m n --tpo 1", "code m n --top 0", "evaluate"])
 def test_wrong_options(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(line.split()) == 2
     assert "Traceback" not in capsys.readouterr().err
