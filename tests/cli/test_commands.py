@@ -129,7 +129,7 @@ def test_an_interrupted_train_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def stop(self: object) -> str:
+    def stop(*_: object, **__: object) -> object:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("nosology.checkpoint._write_config", stop)

@@ -18,8 +18,8 @@ _ONE_FILE = (".json", ".jsonl")
 
 
 def code(
-    model: Annotated[Path, typer.Argument(help="A model folder.")],
-    notes: Annotated[str, typer.Argument(help="A text file, a folder of .txt files, or - for stdin.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.")],
+    notes: Annotated[str, typer.Argument(metavar="NOTES", help="A text file, a folder of .txt files, or - for stdin.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a note instead of the view.")] = False,
     out: Annotated[
         Path | None,

@@ -11,7 +11,7 @@ from nosology.cli.data import OnError
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model folder.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.")],
     data: Annotated[
         Path | None,
         typer.Option("--data", metavar="DIR", help="Where the corpus lies; where it was at training otherwise."),

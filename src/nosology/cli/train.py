@@ -12,7 +12,7 @@ from nosology.cli.data import OnError
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")],
     out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="The model folder to make.")],
     data: Annotated[
         Path | None,
