@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from nosology.evaluation.area_metrics import Bounded
     from nosology.evaluation.bands import BandScores
     from nosology.evaluation.codiesp import RankedScores
     from nosology.evaluation.metrics import Scores
@@ -105,11 +106,16 @@ def _ranking(report: EvaluationReport) -> Table:
     table.add_row("recall", *(_score(recall[k]) for k in cutoffs), _score(ranking.candidate_recall), _interval(found))
     table.add_row("nDCG", *(_score(ndcg[k]) for k in cutoffs), "", "")
     table.add_row("R-precision", *none, _score(ranking.r_precision), "")
-    for name, area in (("AUC, micro", ranking.micro_auc), ("AUC, macro", ranking.macro_auc)):
-        possible = f"({area.low:.3f} to {area.high:.3f})" if area.high - area.low >= 0.0005 else ""
-        table.add_row(name, *none, _score(area.value), possible)
-    table.caption = "AUC in brackets: what it could be if the codes that are not listed had scores"
+    table.caption = (
+        f"AUC micro {_area(ranking.micro_auc)}, macro {_area(ranking.macro_auc)}; codes not listed count as "
+        "below all listed ones, in brackets what is possible"
+    )
     return table
+
+
+def _area(area: Bounded) -> str:
+    possible = f" ({area.low:.3f} to {area.high:.3f})" if area.high - area.low >= 0.0005 else ""
+    return _score(area.value) + possible
 
 
 def _bands(bands: tuple[BandScores, ...], *, wide: bool) -> Table:

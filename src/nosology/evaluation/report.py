@@ -233,8 +233,8 @@ def count_codes(encounters: Iterable[Encounter]) -> dict[str, int]:
     """Code -> number of encounters that carry it: the ``train_counts`` of ``evaluate``, from a training split."""
     counts: dict[str, int] = {}
     for encounter in encounters:
-        for code in encounter.code_set:
-            counts[code] = counts.get(code, 0) + 1
+        for gold in encounter.codes or ():  # no code twice
+            counts[gold.code] = counts.get(gold.code, 0) + 1
     return counts
 
 
