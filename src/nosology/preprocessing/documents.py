@@ -1,4 +1,4 @@
-"""``Note`` -> ``Document``: normalised text, words, sentences, paragraphs and sections, each found when first asked for."""
+"""``Note`` -> ``Document``: normalised text, words, sentences, paragraphs, sections; each found when first needed."""
 
 from __future__ import annotations
 
