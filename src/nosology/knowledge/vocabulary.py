@@ -17,35 +17,11 @@ from nosology.preprocessing.languages import language_data
 _SHORTEST_TAKEN_APART = 7
 """Shorter words have no two parts that could be told apart safely."""
 
-_SPELLINGS = tuple(
-    pair.split(">")
-    for pair in [
-        "ph>f",
-        "th>t",
-        "rh>r",
-        "ch>c",
-        "qu>c",
-        "ck>c",
-        "k>c",
-        "y>i",
-        "z>c",
-        "x>s",
-        "oe>e",
-        "ae>e",
-        "ll>l",
-        "mm>m",
-        "nn>n",
-        "pp>p",
-        "tt>t",
-        "ss>s",
-        "rr>r",
-        "ff>f",
-        "cc>c",
-        "bb>b",
-        "dd>d",
-        "gg>g",
-    ]
-)
+_SPELLING_PAIRS = """
+ph>f th>t rh>r ch>c qu>c ck>c k>c y>i z>c x>s oe>e ae>e
+ll>l mm>m nn>n pp>p tt>t ss>s rr>r ff>f cc>c bb>b dd>d gg>g
+"""
+_SPELLINGS = tuple(tuple(pair.split(">")) for pair in _SPELLING_PAIRS.split())
 _NOUN_ENDING = re.compile(r"(?:(ation|acion)|tion|cion|sion)$")
 _ADJECTIVE_ENDING = re.compile(r"(?:ical|ico|ica|ic|ous|oso|osa|al|ar|ivo|iva|ive|ado|ada|ed|ing|idad|ity|iti)$")
 _LAST_VOWELS = re.compile(r"[aeiou]+$")

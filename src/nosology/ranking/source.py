@@ -7,7 +7,7 @@ encounters of the other folds, so a training note never meets what was learnt fr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,13 +20,15 @@ Arrays = dict[str, NDArray[np.generic]]
 
 
 class Mention(NamedTuple):
-    """Words that speak for a code: ``first..last`` (both included) of a stream, how strongly, and what was found there.
+    """Words of a stream that speak for a code, how strongly, and which expression was found in them.
 
-    ``strength`` orders the mentions of one code, the strongest first; it is no probability.
+    Args:
+        words: word indices, rising; not all words from the first to the last need be among them.
+        strength: orders the mentions of one code, the strongest first; it is no probability.
+        expression: what was looked for, in normalised words.
     """
 
-    first: int
-    last: int
+    words: tuple[int, ...]
     strength: float
     expression: str
 
@@ -38,14 +40,34 @@ class TrainingExample:
     Args:
         stream: its words.
         codes: its gold codes, with evidence where people marked it.
+        group_id: the patient or article that cross-fitting never parts.
     """
 
     stream: TokenStream
     codes: tuple[GoldCode, ...]
+    group_id: str = ""
 
     @property
     def code_set(self) -> frozenset[str]:
         return frozenset(gold.code for gold in self.codes)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Examples to fit on, and a place for what depends on their texts alone.
+
+    Args:
+        examples: the coded encounters.
+        shared: label-free preparations (features, n-grams), kept between the fits of a cross-fitting. Nothing that
+            was learnt from codes or evidence may go in here.
+    """
+
+    examples: tuple[TrainingExample, ...]
+    shared: dict[str, object] = field(default_factory=dict[str, object])
+
+    def part(self, indices: Sequence[int] | NDArray[np.int64]) -> TrainingSet:
+        """Some of the examples, with the same shared preparations."""
+        return TrainingSet(tuple(self.examples[int(index)] for index in indices), self.shared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +86,7 @@ class SourceOutput:
 
 
 class CandidateSource(Protocol):
-    """A fitted source. Its class also has ``fit(examples, ...)`` and ``from_state(arrays, strings)``."""
+    """A fitted source. Its class also has ``fit(training, ...)`` and ``from_state(arrays, strings)``."""
 
     @property
     def feature_names(self) -> tuple[str, ...]:
