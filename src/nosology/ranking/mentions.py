@@ -1,0 +1,152 @@
+"""Candidates from evidence: expressions that people marked in training notes, found again, word for word or nearly."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nosology.knowledge.matching import ExactMatcher
+from nosology.knowledge.stream import TokenStream
+from nosology.ranking import evidence_features, linking
+from nosology.ranking.detector import SpanDetector
+from nosology.ranking.evidence_features import Reading
+from nosology.ranking.keys import Found, KeyFinder, KeyTable, find_surfaces, mine, rarities, tabulate
+from nosology.ranking.linking import Linker
+from nosology.ranking.source import Arrays, Mention, SourceOutput, TrainingSet
+
+FEATURES = (
+    *(f"surface_{name}" for name in evidence_features.FEATURES),
+    *(f"key_{name}" for name in evidence_features.FEATURES),
+    *(f"link_{name}" for name in linking.FEATURES),
+)
+_WIDTH = len(evidence_features.FEATURES)
+
+
+@dataclass(frozen=True, eq=False)
+class MentionSource:
+    """Finds mined expressions, exactly and by their concepts, and links what looks like evidence to the nearest ones.
+
+    Args:
+        detector: tells which words look like evidence.
+        surfaces: expressions as exact words.
+        keys: expressions as sets of concepts.
+        linker: finds the keys most like a span.
+    """
+
+    detector: SpanDetector
+    surfaces: KeyTable
+    keys: KeyTable
+    linker: Linker
+
+    def __post_init__(self) -> None:
+        matcher = ExactMatcher(self.surfaces.texts)
+        finder = KeyFinder([tuple(text.split()) for text in self.keys.texts], self.linker.concepts)
+        object.__setattr__(self, "_matcher", matcher)
+        object.__setattr__(self, "_finder", finder)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return FEATURES
+
+    @staticmethod
+    def fit(training: TrainingSet) -> MentionSource | None:
+        """Mine evidence and count how far it can be trusted; ``None`` where the training encounters have none."""
+        detector = SpanDetector.fit(training)
+        if detector is None:
+            return None
+        mined = mine(training, as_key=False)
+        rarity = rarities(training, as_key=False)
+        matcher = ExactMatcher([" ".join(words) for words in mined])
+        found = [find_surfaces(matcher, example.stream) for example in training.examples]
+        surfaces = tabulate(training, mined, rarity, found)
+        mined = mine(training, as_key=True)
+        rarity = rarities(training, as_key=True)
+        finder = KeyFinder(list(mined), rarity)
+        keys = tabulate(training, mined, rarity, [finder.find(example.stream) for example in training.examples])
+        language = training.examples[0].stream.language
+        linker = Linker.build(keys, _shortest_wordings(training, keys, language), rarity, language)
+        return MentionSource(detector, surfaces, keys, linker)
+
+    def candidates(self, stream: TokenStream) -> SourceOutput:
+        reading = Reading(stream, self.detector.probabilities(stream))
+        matcher: ExactMatcher = self._matcher  # type: ignore[attr-defined]
+        finder: KeyFinder = self._finder  # type: ignore[attr-defined]
+        found_keys = finder.find(stream)
+        levels = [(self.surfaces, find_surfaces(matcher, stream)), (self.keys, found_keys)]
+        rows = defaultdict[str, dict[int, list[float]]](dict)
+        mentions = defaultdict[str, list[Mention]](list)
+        for level, (table, found) in enumerate(levels):
+            self._describe(table, found, reading, level, rows, mentions)
+        links, linked = self.linker.link(reading, found_keys)
+        for code, reasons in links.items():
+            rows[code][2 * _WIDTH] = linking.summarise(reasons)
+            mentions[code] += linked[code]
+        return SourceOutput(list(rows), _matrix(rows), mentions)
+
+    @staticmethod
+    def _describe(
+        table: KeyTable,
+        found: Found,
+        reading: Reading,
+        level: int,
+        rows: dict[str, dict[int, list[float]]],
+        mentions: dict[str, list[Mention]],
+    ) -> None:
+        inside = evidence_features.nested(table.texts, found)
+        for code, reasons in evidence_features.hits_by_code(table, found, reading, inside).items():
+            rows[code][level * _WIDTH] = evidence_features.summarise(hit for hit, _ in reasons)
+            mentions[code] += evidence_features.mentions_of(reasons, found, reading.stream)
+
+    def state(self) -> tuple[Arrays, dict[str, list[str]]]:
+        arrays: Arrays = {}
+        strings = dict[str, list[str]]()
+        for name, part in self._parts().items():
+            part_arrays, part_strings = part.state()
+            arrays |= {f"{name}.{key}": value for key, value in part_arrays.items()}
+            strings |= {f"{name}.{key}": value for key, value in part_strings.items()}
+        return arrays, strings
+
+    def _parts(self) -> dict[str, SpanDetector | KeyTable | Linker]:
+        return {"detector": self.detector, "surfaces": self.surfaces, "keys": self.keys, "linker": self.linker}
+
+    @staticmethod
+    def from_state(arrays: Arrays, strings: dict[str, list[str]]) -> MentionSource:
+        def part(name: str) -> tuple[Arrays, dict[str, list[str]]]:
+            cut = len(name) + 1
+            return (
+                {key[cut:]: value for key, value in arrays.items() if key.startswith(f"{name}.")},
+                {key[cut:]: value for key, value in strings.items() if key.startswith(f"{name}.")},
+            )
+
+        keys = KeyTable.from_state(*part("keys"))
+        return MentionSource(
+            SpanDetector.from_state(*part("detector")),
+            KeyTable.from_state(*part("surfaces")),
+            keys,
+            Linker.from_state(keys, *part("linker")),
+        )
+
+
+def _shortest_wordings(training: TrainingSet, keys: KeyTable, language: str) -> list[list[str]]:
+    """For each key, the shortest words that it was mined from."""
+    from nosology.knowledge.vocabulary import key_of
+    from nosology.ranking.keys import mined_phrases
+
+    shortest = dict[str, list[str]]()
+    for example in training.examples:
+        for words, _ in mined_phrases(example):
+            text = " ".join(key_of(words, language))
+            if text not in shortest or (len(words), words) < (len(shortest[text]), shortest[text]):
+                shortest[text] = words
+    return [shortest[text] for text in keys.texts]
+
+
+def _matrix(rows: dict[str, dict[int, list[float]]]) -> NDArray[np.float32]:
+    matrix = np.zeros((len(rows), len(FEATURES)), dtype=np.float32)
+    for row, blocks in enumerate(rows.values()):
+        for offset, values in blocks.items():
+            matrix[row, offset : offset + len(values)] = values
+    return matrix
