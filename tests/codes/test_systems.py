@@ -93,6 +93,29 @@ def test_stems_and_categories_are_known_and_not_billable(icd10cm: CodeSystem, ic
     assert icd10pcs.description("B") == "Imaging"
 
 
+def test_stems_padded_for_their_seventh_character_are_known(icd10cm: CodeSystem) -> None:
+    entry = icd10cm.require("w19.xxx")
+    assert (entry.code, entry.kind, entry.billable, entry.parent) == ("W19.XXX", "stem", False, "W19")
+    assert entry.description == icd10cm.description("W19.XXX") == icd10cm.description("W19")
+    assert icd10cm.ancestors("S02.5XX") == ("S02.5", "S02", "S00-S09", "S00-T88")
+    assert "S02.5XXA" in icd10cm.siblings("S02.5XX")
+    assert icd10cm.is_valid("T20.30X")
+    assert not icd10cm.is_billable("T20.30X")
+    assert icd10cm.get("I10.XXX") is None
+    assert icd10cm.get("S02.5X") is None
+
+
+def test_the_nearest_known_heading(icd10cm: CodeSystem, icd10pcs: CodeSystem) -> None:
+    assert [entry and entry.code for entry in map(icd10pcs.nearest, ("5A1D00Z", "BN20ZZZ", "I"))] == [
+        "5A1D",
+        "BN20ZZZ",
+        None,
+    ]
+    nearest = icd10cm.nearest("I10.99")
+    assert nearest is not None
+    assert nearest.code == "I10"
+
+
 def test_icd9_keeps_zeros_and_tells_v_and_e_codes(icd9cm: CodeSystem) -> None:
     assert icd9cm.description("25000").startswith("Diabetes mellitus without mention of complication, type II")
     assert icd9cm.ancestors("25000") == ("250.0", "250", "240-279")

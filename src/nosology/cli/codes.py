@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nosology.codes import CodeEntry, CodeMapping, CodeSystem
 
 app = typer.Typer(
-    name="codes", help="Look up, search, map and check codes.", no_args_is_help=True, rich_markup_mode="rich"
+    name="codes", help="Look up, search, map and check codes.", no_args_is_help=True, rich_markup_mode=None
 )
 
 SystemOption = Annotated[

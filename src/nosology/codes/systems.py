@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -17,6 +17,7 @@ from nosology.codes.formats import SYSTEMS, format_code, has_code_shape, printab
 from nosology.codes.tables import Release
 from nosology.errors import CodeError
 
+_PADDED_LENGTH = len("S02.5XX")
 _RANGE = re.compile(r"[0-9A-Z]{2,4}-[0-9A-Z]{2,4}")
 _COLUMNS = """node.code, node.description, node.kind, node.billable, node.title_source, node.listed_in,
  node.billable_in, above.code"""
@@ -116,7 +117,7 @@ class CodeSystem:
         return cast(int, self._rows("SELECT count(*) FROM node")[0][0])
 
     def __contains__(self, code: object) -> bool:
-        return isinstance(code, str) and self._find(code) is not None
+        return isinstance(code, str) and self.get(code) is not None
 
     @property
     def release(self) -> str:
@@ -139,9 +140,25 @@ class CodeSystem:
         return text.upper() if _RANGE.fullmatch(text.upper()) else None
 
     def get(self, code: str) -> CodeEntry | None:
-        """What is known of a code; ``None`` if no known release has it."""
+        """What is known of a code; ``None`` if no known release has it.
+
+        Stems padded for their 7th character (``W19.XXX``) are known as stems below the code they pad (``W19``).
+        """
         row = self._find(code)
-        return None if row is None else self._entry(row)
+        if row is not None:
+            return self._entry(row)
+        padded = self._padded_stem(code)
+        if padded is None:
+            return None
+        return replace(
+            self.require(padded), code=self.canonical(code) or "", kind="stem", billable=False, parent=padded
+        )
+
+    def nearest(self, code: str) -> CodeEntry | None:
+        """The code itself or the longest known beginning of it: ``5A1D00Z``, retired long ago -> ``5A1D``."""
+        text = self.canonical(code) or ""
+        starts = (text[:length].rstrip(".") for length in range(len(text), 0, -1))
+        return next((entry for start in starts if (entry := self.get(start)) is not None), None)
 
     def require(self, code: str) -> CodeEntry:
         """Like ``get``, but an unknown code raises ``CodeError`` and names its nearest neighbours."""
@@ -164,7 +181,10 @@ class CodeSystem:
     def description(self, code: str) -> str:
         """The title of a code, empty if it is unknown or no table has its title."""
         rows = self._rows("SELECT description FROM node WHERE code = ?", (self.canonical(code),))
-        return cast(str, rows[0][0]) if rows else ""
+        if rows:
+            return cast(str, rows[0][0])
+        padded = self._padded_stem(code)
+        return "" if padded is None else self.description(padded)
 
     def parent(self, code: str) -> str | None:
         """The code above, ``None`` at the top or for an unknown code."""
@@ -173,7 +193,10 @@ class CodeSystem:
 
     def ancestors(self, code: str) -> tuple[str, ...]:
         """The codes above, nearest first: ``S72.001A`` -> ``S72.001``, ``S72.00``, ..., ``S70-S79``, ``S00-T88``."""
-        return self._codes(_ANCESTORS, code)
+        found = self._codes(_ANCESTORS, code)
+        if not found and (padded := self._padded_stem(code)) is not None:
+            return padded, *self.ancestors(padded)
+        return found
 
     def children(self, code: str) -> tuple[str, ...]:
         """The codes directly below, in the book's order."""
@@ -182,7 +205,8 @@ class CodeSystem:
 
     def siblings(self, code: str) -> tuple[str, ...]:
         """The other codes below the same parent, in the book's order."""
-        return self._codes(_SIBLINGS, code)
+        padded = self._padded_stem(code)
+        return self._codes(_SIBLINGS, code) if padded is None else self.children(padded)
 
     def roots(self) -> tuple[str, ...]:
         """The codes without a parent: the chapters of an official system."""
@@ -197,7 +221,7 @@ class CodeSystem:
         Raises:
             CodeError: no known release is as old as that date.
         """
-        row = self._find(code)
+        row = self._find(self._padded_stem(code) or code)
         return row is not None and self._in_force(cast(int, row[5]), on)
 
     def is_billable(self, code: str, on: date | None = None) -> bool:
@@ -278,6 +302,14 @@ class CodeSystem:
     def _find(self, code: str) -> tuple[object, ...] | None:
         rows = self._rows(f"SELECT {_COLUMNS} {_FROM} WHERE node.code = ?", (self.canonical(code),))
         return rows[0] if rows else None
+
+    def _padded_stem(self, code: str) -> str | None:
+        """``S02.5XX`` -> ``S02.5``, if ``S02.5XXA`` and its like exist; ``None`` for anything else."""
+        text = self.canonical(code) if self.name == "icd10cm" and code.rstrip()[-1:] in ("x", "X") else None
+        if text is None or len(text) != _PADDED_LENGTH:
+            return None
+        longer = self._rows("SELECT 1 FROM node WHERE code > ? AND code < ? LIMIT 1", (text, text + "\x7f"))
+        return text.rstrip("X").rstrip(".") if longer else None
 
     def _codes(self, query: str, code: str) -> tuple[str, ...]:
         return tuple(cast(str, row[0]) for row in self._rows(query, (self.canonical(code),)))

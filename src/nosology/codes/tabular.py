@@ -51,13 +51,13 @@ def read_tabular(path: Path, existing: frozenset[str], titles: Mapping[str, str]
 
 def _chapter_nodes(chapter: ElementTree.Element, existing: frozenset[str], titles: Mapping[str, str]) -> Iterator[Node]:
     title, code = _split_range(_text(chapter, "desc"))
-    yield Node(code, title, "chapter", "", False, terms=_terms(chapter), notes=_notes(chapter))
+    yield Node(code, title, "chapter", "", False, OFFICIAL, *_texts(chapter))
     ranges = [_block_code(section) for section in chapter.iterfind("section")]
     for block, section in zip(ranges, chapter.iterfind("section"), strict=True):
         if block != code:  # a chapter with one block of the same extent needs no second node
             title, _ = _split_range(_text(section, "desc"))
             parent = _enclosing(block, ranges) or code
-            yield Node(block, title, "block", parent, False, terms=_terms(section), notes=_notes(section))
+            yield Node(block, title, "block", parent, False, OFFICIAL, *_texts(section))
         for diagnosis in section.iterfind("diag"):
             yield from _diagnosis_nodes(diagnosis, block, {}, existing, titles)
 
@@ -75,7 +75,7 @@ def _diagnosis_nodes(
     extended = [] if below else list(_extended_nodes(code, _text(element, "desc"), extensions, existing, titles))
     billable = not below and not extended
     kind = "code" if billable else "category" if len(code) == 3 else "stem"
-    yield Node(code, _text(element, "desc"), kind, parent, billable, terms=_terms(element), notes=_notes(element))
+    yield Node(code, _text(element, "desc"), kind, parent, billable, OFFICIAL, *_texts(element))
     yield from extended
     for child in below:
         yield from _diagnosis_nodes(child, code, extensions, existing, titles)
@@ -95,21 +95,26 @@ def _extended_nodes(
 
 
 def _extensions(element: ElementTree.Element) -> dict[str, str]:
-    found = element.iterfind("sevenChrDef/extension")
+    definition = element.find("sevenChrDef")
+    found = () if definition is None else definition.iterfind("extension")
     return {extension.get("char", ""): _clean(extension.text) for extension in found}
 
 
-def _terms(element: ElementTree.Element) -> tuple[tuple[str, str], ...]:
-    return tuple((text, source) for tag, source in _TERM_TAGS.items() for text in _note_texts(element, tag))
+def _texts(element: ElementTree.Element) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
+    """The terms as (text, source) and the instructions as (kind, text) of one heading or code."""
+    terms: list[tuple[str, str]] = []
+    notes: list[tuple[str, str]] = []
+    for part in element:
+        if source := _TERM_TAGS.get(part.tag):
+            terms.extend((text, source) for text in _note_texts(part))
+        elif kind := _NOTE_TAGS.get(part.tag):
+            notes.extend((kind, text) for text in _note_texts(part))
+    return tuple(terms), tuple(notes)
 
 
-def _notes(element: ElementTree.Element) -> tuple[tuple[str, str], ...]:
-    return tuple((kind, text) for tag, kind in _NOTE_TAGS.items() for text in _note_texts(element, tag))
-
-
-def _note_texts(element: ElementTree.Element, tag: str) -> Iterator[str]:
-    for note in element.iterfind(f"{tag}/note"):
-        if text := _clean(note.text):
+def _note_texts(part: ElementTree.Element) -> Iterator[str]:
+    for note in part:
+        if note.tag == "note" and (text := _clean(note.text)):
             yield text
 
 
