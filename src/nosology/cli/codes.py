@@ -22,7 +22,10 @@ app = typer.Typer(
 )
 
 SystemOption = Annotated[
-    str, typer.Option("--system", "-s", help="icd10cm, icd10pcs, icd9cm or icd9proc; guessed where left out.")
+    str,
+    typer.Option(
+        "--system", "-s", help="icd10cm, icd10pcs, icd9cm or icd9proc; show guesses, the others take icd10cm."
+    ),
 ]
 TableOption = Annotated[
     Path | None, typer.Option("--table", help="Your own code system: CSV or TSV with code, description, parent.")
