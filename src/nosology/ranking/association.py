@@ -1,0 +1,431 @@
+"""Candidates from what the whole note says: n-grams that go with codes, and training notes like this one.
+
+Needs no marked evidence: where a corpus has none (MIMIC, CodiEsp in English), this is what finds the words of a code.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nosology.knowledge.association import AssociationPlan, associate
+from nosology.knowledge.grams import GramReader, Grams
+from nosology.knowledge.stream import TokenStream
+from nosology.preprocessing.assertion import PRECEDENCE
+from nosology.ranking.postings import Postings
+from nosology.ranking.source import Arrays, Mention, SourceOutput, TrainingSet
+from nosology.types import Assertion
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+Terms = Mapping[str, Iterable[tuple[str, ...]]]
+"""By code, the concepts of each of its titles and terms."""
+
+FEATURES = (
+    *("sum", "max", "grams", "rank", "plain_sum", "category_sum", "category_max", "category_grams", "category_part"),
+    *("neighbours", "centroid", "best_trigger_share", "best_holders", "best_size", "best_count", "best_position"),
+    *("best_negated", "best_conditional", "rival"),
+)
+_CATEGORY = 3
+_NEIGHBOURS = 25
+_MOST_TRIPLES = 30_000_000
+"""More (note, code, n-gram) triples than this would not fit into memory: rarer n-grams are left out until they do."""
+_MOST_HOLDERS = 0.3
+_NOTABLE = 0.03
+_MENTIONED = 0.01
+_MENTIONS = 6
+
+
+class _Level(NamedTuple):
+    """What the n-grams of a note say of each code (or category): arrays ``[code]``."""
+
+    total: NDArray[np.float64]
+    most: NDArray[np.float64]
+    count: NDArray[np.float64]
+    best: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationOptions:
+    """How the source is fitted.
+
+    Args:
+        plan: priors of the code level.
+        candidates: how many a note, at most.
+    """
+
+    plan: AssociationPlan = field(default_factory=AssociationPlan)
+    candidates: int = 60
+
+
+@dataclass(frozen=True, eq=False)
+class AssociationSource:
+    """Trigger probabilities of n-grams for codes and categories, and the training notes as TF-IDF vectors.
+
+    Args:
+        reader: reads n-grams.
+        keys: the known n-grams, rising; uint64 ``[gram]``.
+        holders: training notes with each; int64 ``[gram]``.
+        codes, categories: columns of the matrices.
+        triggers: ``[gram, code]``; ``plain`` the same without the terms' prior; ``by_category`` for categories.
+        together: notes with both, ``[gram, code]``, for the pairs in ``triggers``.
+        notes: unit TF-IDF vectors, ``[gram, training note]``; ``labels``: ``[training note, code]``.
+        centroids: ``[gram, code]``.
+        idf: of single concepts, 0 for other n-grams; float64 ``[gram]``.
+        candidate_count: candidates a note, at most.
+    """
+
+    reader: GramReader
+    keys: NDArray[np.uint64]
+    holders: NDArray[np.int64]
+    codes: list[str]
+    categories: list[str]
+    triggers: Postings
+    plain: Postings
+    by_category: Postings
+    together: Postings
+    notes: Postings
+    labels: Postings
+    centroids: Postings
+    idf: NDArray[np.float64]
+    candidate_count: int
+
+    def __post_init__(self) -> None:
+        number_of = {category: number for number, category in enumerate(self.categories)}
+        category_of = np.array([number_of[code[:_CATEGORY]] for code in self.codes], dtype=np.int64)
+        owners, _, values = self.triggers.gather(np.arange(len(self.keys)))
+        strongest = np.zeros(len(self.keys))
+        np.maximum.at(strongest, owners, values)
+        object.__setattr__(self, "_category_of", category_of)
+        object.__setattr__(self, "_strongest", strongest)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return tuple(f"association_{name}" for name in FEATURES)
+
+    @staticmethod
+    def fit(training: TrainingSet, terms: Terms, options: AssociationOptions) -> AssociationSource:
+        """Learn from encounters and their codes.
+
+        Args:
+            training: coded encounters.
+            terms: of the code tables and term lists; pulls n-grams towards the codes that they name.
+            options: how.
+        """
+        from scipy.sparse import csr_matrix as sparse
+
+        reader, read = _read_all(training)
+        codes = sorted({code for example in training.examples for code in example.code_set})
+        categories = sorted({code[:_CATEGORY] for code in codes})
+        labels = _label_matrix([example.code_set for example in training.examples], codes)
+        groups = _label_matrix(
+            [{code[:_CATEGORY] for code in example.code_set} for example in training.examples], categories
+        )
+        keys = _choose_grams(read, np.asarray(labels.sum(axis=1)).ravel(), training)
+        presence = _presence(read, keys)
+        holders = np.asarray(presence.sum(axis=0), dtype=np.int64).ravel()
+        likeness = _likeness(reader, keys, codes, terms, training)
+        triggers = associate(presence, labels, likeness, options.plan)
+        plain = associate(presence, labels, None, AssociationPlan(trials=3.0, successes=0.0))
+        by_category = associate(presence, groups, None, AssociationPlan(trials=5.0, successes=0.0))
+        together = (presence.T @ labels).tocsr().multiply(triggers > 0).tocsr()
+        idf = _idf(read, keys, holders, len(training.examples))
+        vectors = _unit_rows(presence.multiply(idf).tocsr())
+        centroids = _unit_rows((labels.T @ vectors).tocsr()).T.tocsr()
+        return AssociationSource(
+            reader,
+            keys,
+            holders,
+            codes,
+            categories,
+            Postings.of(triggers),
+            Postings.of(plain),
+            Postings.of(by_category),
+            Postings.of(together),
+            Postings.of(sparse(vectors.T)),
+            Postings.of(labels),
+            Postings.of(centroids),
+            idf,
+            options.candidates,
+        )
+
+    def candidates(self, stream: TokenStream) -> SourceOutput:
+        grams = self.reader.read(stream)
+        places = np.searchsorted(self.keys, grams.keys)
+        known = np.flatnonzero(self.keys[np.minimum(places, len(self.keys) - 1)] == grams.keys)
+        numbers = places[known]
+        held = np.unique(numbers)
+        level = self._level(self.triggers, held)
+        neighbours, centroid = self._alike(held)
+        category_of: NDArray[np.int64] = self._category_of  # type: ignore[attr-defined]
+        upper = self._level(self.by_category, held)
+        score = level.total + 0.3 * neighbours + 0.02 * upper.total[category_of]
+        count = min(self.candidate_count, int((score > _MENTIONED).sum()))
+        chosen = np.argsort(-score, kind="stable")[:count]
+        occurrences = _Occurrences(numbers, grams.first[known], grams.last[known], grams.sizes[known])
+        best = _describe_best(occurrences, level.best[chosen], stream)
+        plain = self.plain.combine(held, np.ones(len(held)))
+        features = np.column_stack(
+            [
+                level.total[chosen],
+                level.most[chosen],
+                level.count[chosen],
+                np.argsort(np.argsort(-level.total, kind="stable"), kind="stable")[chosen],
+                plain[chosen],
+                upper.total[category_of[chosen]],
+                upper.most[category_of[chosen]],
+                upper.count[category_of[chosen]],
+                level.total[chosen] / np.maximum(upper.total[category_of[chosen]], 1e-6),
+                neighbours[chosen],
+                centroid[chosen],
+                *self._best_gram(level, chosen),
+                *best,
+                self._conditional(level.best[chosen], chosen),
+                _rival(level.total, category_of, chosen),
+            ]
+        ).astype(np.float32)
+        mentions = self._mentions(occurrences, held, chosen, stream)
+        return SourceOutput([self.codes[code] for code in chosen.tolist()], features, mentions)
+
+    def _level(self, triggers: Postings, held: NDArray[np.int64]) -> _Level:
+        owners, columns, values = triggers.gather(held)
+        total = np.bincount(columns, weights=-np.log1p(-values.astype(np.float64)), minlength=triggers.width)
+        count = np.bincount(columns, weights=values > _NOTABLE, minlength=triggers.width)
+        order = np.lexsort((owners, -values, columns))
+        first = np.flatnonzero(np.diff(columns[order], prepend=-1))
+        most, best = np.zeros(triggers.width), np.full(triggers.width, -1, dtype=np.int64)
+        most[columns[order][first]] = values[order][first]
+        best[columns[order][first]] = held[owners[order][first]]
+        return _Level(total, most, count, best)
+
+    def _alike(self, held: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Votes of the nearest training notes, and the cosine with each code's mean note: ``[code]`` each."""
+        weights = self.idf[held]
+        weights = weights / max(1e-9, float(np.sqrt((weights**2).sum())))
+        likeness = self.notes.combine(held, weights)
+        nearest = np.argsort(-likeness, kind="stable")[:_NEIGHBOURS]
+        votes = likeness[nearest] ** 2
+        neighbours = self.labels.combine(nearest, votes / max(1e-9, float(votes.sum())))
+        return neighbours, self.centroids.combine(held, weights)
+
+    def _best_gram(self, level: _Level, chosen: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+        """Of each code's strongest n-gram: its part of the n-gram's strongest code, and the notes that hold it."""
+        strongest: NDArray[np.float64] = self._strongest  # type: ignore[attr-defined]
+        best = level.best[chosen]
+        found = best >= 0
+        share = np.where(found, level.most[chosen] / np.maximum(strongest[best], 1e-9), 0.0)
+        return [share, np.where(found, self.holders[best], 0)]
+
+    def _conditional(self, best: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The share of training notes with the strongest n-gram that carry the code (smoothed)."""
+        found = np.zeros(len(chosen))
+        owners, columns, values = self.together.gather(np.maximum(best, 0))
+        hit = columns == chosen[owners]
+        found[owners[hit]] = values[hit]
+        return np.where(best >= 0, found / (self.holders[best] + 2.0), 0.0)
+
+    def _mentions(
+        self, occurrences: _Occurrences, held: NDArray[np.int64], chosen: NDArray[np.int64], stream: TokenStream
+    ) -> dict[str, list[Mention]]:
+        """Where the strongest n-grams of each candidate stand."""
+        owners, columns, values = self.triggers.gather(held)
+        position = np.full(self.triggers.width, -1, dtype=np.int64)
+        position[chosen] = np.arange(len(chosen))
+        good = np.flatnonzero((position[columns] >= 0) & (values > _NOTABLE))
+        good = good[np.argsort(-values[good], kind="stable")]
+        places = occurrences.by_gram()
+        found = defaultdict[str, list[Mention]](list)
+        for entry in good.tolist():
+            code = self.codes[int(columns[entry])]
+            if len(found[code]) >= _MENTIONS:
+                continue
+            for first, last in places[int(held[owners[entry]])]:
+                words = tuple(range(first, last + 1))
+                found[code].append(Mention(words, 0.3 * float(values[entry]), stream.surface(first, last)))
+        return dict(found)
+
+    def state(self) -> tuple[Arrays, dict[str, list[str]]]:
+        arrays: Arrays = {"keys": self.keys, "holders": self.holders, "idf": self.idf}
+        arrays["candidates"] = np.array([self.candidate_count], dtype=np.int64)
+        for name in _MATRICES:
+            part = cast(Postings, getattr(self, name)).state()
+            arrays |= {f"{name}.{key}": value for key, value in part.items()}
+        strings = {"concepts": self.reader.concepts, "codes": self.codes, "categories": self.categories}
+        return arrays, strings
+
+    @staticmethod
+    def from_state(arrays: Arrays, strings: dict[str, list[str]]) -> AssociationSource:
+        matrices = {
+            name: Postings.from_state(
+                {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
+            )
+            for name in _MATRICES
+        }
+        return AssociationSource(
+            GramReader(strings["concepts"]),
+            arrays["keys"].astype(np.uint64, copy=False),
+            arrays["holders"].astype(np.int64, copy=False),
+            strings["codes"],
+            strings["categories"],
+            idf=arrays["idf"].astype(np.float64, copy=False),
+            candidate_count=int(arrays["candidates"].astype(np.int64)[0]),
+            **matrices,
+        )
+
+
+_MATRICES = ("triggers", "plain", "by_category", "together", "notes", "labels", "centroids")
+
+
+@dataclass(frozen=True, eq=False)
+class _Occurrences:
+    """Known n-grams of a note, one entry an occurrence: int64 ``[occurrence]`` each."""
+
+    numbers: NDArray[np.int64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    sizes: NDArray[np.int8]
+
+    def by_gram(self) -> dict[int, list[tuple[int, int]]]:
+        places = defaultdict[int, list[tuple[int, int]]](list)
+        for number, first, last in zip(self.numbers.tolist(), self.first.tolist(), self.last.tolist(), strict=True):
+            places[number].append((first, last))
+        return places
+
+
+def _describe_best(
+    occurrences: _Occurrences, best: NDArray[np.int64], stream: TokenStream
+) -> list[NDArray[np.float64]]:
+    """Of each candidate's strongest n-gram: concepts, occurrences, first position, share of negated occurrences."""
+    columns = np.zeros((4, len(best)))
+    order = np.argsort(occurrences.numbers, kind="stable")
+    ordered = occurrences.numbers[order]
+    lower, upper = np.searchsorted(ordered, best), np.searchsorted(ordered, best, side="right")
+    negated = stream.assertions(occurrences.first, occurrences.last) == PRECEDENCE.index(Assertion.NEGATED)
+    for candidate in np.flatnonzero(best >= 0).tolist():
+        own = order[lower[candidate] : upper[candidate]]
+        columns[:, candidate] = (
+            occurrences.sizes[own[0]],
+            len(own),
+            occurrences.first[own].min() / max(1, len(stream)),
+            negated[own].mean(),
+        )
+    return list(columns)
+
+
+def _rival(
+    totals: NDArray[np.float64], category_of: NDArray[np.int64], chosen: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Each candidate's sum as a share of the highest in its category."""
+    highest = np.zeros(int(category_of.max(initial=0)) + 1)
+    np.maximum.at(highest, category_of, totals)
+    return totals[chosen] / np.maximum(highest[category_of[chosen]], 1e-6)
+
+
+class _Prepared(NamedTuple):
+    reader: GramReader
+    grams: dict[str, Grams]
+
+
+def _read_all(training: TrainingSet) -> tuple[GramReader, list[Grams]]:
+    """The n-grams of every training note; read once for all fits, because they depend on the texts alone."""
+    prepared = training.shared.get("grams")
+    if not isinstance(prepared, _Prepared):
+        concepts = sorted({concept for example in training.examples for concept in example.stream.positions})
+        prepared = _Prepared(GramReader(concepts), {})
+        training.shared["grams"] = prepared
+    grams = list[Grams]()
+    for example in training.examples:
+        key = example.stream.encounter_id
+        if key not in prepared.grams:
+            prepared.grams[key] = prepared.reader.read(example.stream)
+        grams.append(prepared.grams[key])
+    return prepared.reader, grams
+
+
+def _choose_grams(read: list[Grams], labels: NDArray[np.float64], training: TrainingSet) -> NDArray[np.uint64]:
+    """N-grams of at least two notes and not of too many; more notes, where there would be too many triples."""
+    held = [np.unique(grams.keys) for grams in read]
+    keys, inverse, holders = np.unique(
+        np.concatenate(held) if held else np.zeros(0, dtype=np.uint64), return_inverse=True, return_counts=True
+    )
+    triples = np.bincount(inverse, weights=np.repeat(labels, [len(own) for own in held]), minlength=len(keys))
+    allowed = holders <= max(10.0, _MOST_HOLDERS * len(training.examples))
+    least = 2
+    while triples[allowed & (holders >= least)].sum() > _MOST_TRIPLES:
+        least += 1
+    return keys[allowed & (holders >= least)]
+
+
+def _presence(read: list[Grams], keys: NDArray[np.uint64]) -> csr_matrix:
+    from scipy.sparse import csr_matrix as sparse
+
+    columns = [np.searchsorted(keys, own := np.unique(grams.keys))[np.isin(own, keys)] for grams in read]
+    pointers = np.concatenate([[0], np.cumsum([len(column) for column in columns])])
+    joined = np.concatenate(columns) if columns else np.zeros(0, dtype=np.int64)
+    return sparse((np.ones(len(joined), dtype=np.float32), joined, pointers), shape=(len(read), len(keys)))
+
+
+def _label_matrix(code_sets: Iterable[Iterable[str]], codes: list[str]) -> csr_matrix:
+    from scipy.sparse import csr_matrix as sparse
+
+    number_of = {code: number for number, code in enumerate(codes)}
+    rows = [sorted(number_of[code] for code in code_set) for code_set in code_sets]
+    pointers = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+    columns = np.array([column for row in rows for column in row], dtype=np.int64)
+    return sparse((np.ones(len(columns), dtype=np.float32), columns, pointers), shape=(len(rows), len(codes)))
+
+
+def _likeness(
+    reader: GramReader, keys: NDArray[np.uint64], codes: list[str], terms: Terms, training: TrainingSet
+) -> csr_matrix:
+    """1 where an n-gram is a term of a code; in part where it is a large part of one (by rarity): ``[gram, code]``."""
+    from itertools import combinations
+
+    from scipy.sparse import csr_matrix as sparse
+
+    holders = Counter(concept for example in training.examples for concept in example.stream.positions)
+    total = len(training.examples)
+    best = defaultdict[tuple[int, int], float](float)
+    known = {int(key): number for number, key in enumerate(keys.tolist())}
+    for column, code in enumerate(codes):
+        for term in terms.get(code, ()):
+            weights = {concept: np.log((total + 1) / (holders[concept] + 0.5)) for concept in set(term)}
+            ranked = sorted(weights, key=lambda concept: (-weights[concept], concept))[:6]
+            everything = sum(weights.values())
+            for size in range(1, min(4, len(ranked)) + 1):
+                for subset in combinations(ranked, size):
+                    part = sum(weights[concept] for concept in subset)
+                    alike = 2 * part / (part + everything)
+                    gram = known.get(reader.key(subset) or -1) if alike > 0.3 else None
+                    if gram is not None and alike > best[gram, column]:
+                        best[gram, column] = float(alike)
+    rows = np.array([gram for gram, _ in best], dtype=np.int64)
+    columns = np.array([column for _, column in best], dtype=np.int64)
+    values = np.array(list(best.values()), dtype=np.float64)
+    return sparse((values, (rows, columns)), shape=(len(keys), len(codes)))
+
+
+def _idf(read: list[Grams], keys: NDArray[np.uint64], holders: NDArray[np.int64], total: int) -> NDArray[np.float64]:
+    """log(N / n) of single concepts; 0 of longer n-grams, which say the same words again."""
+    single = np.zeros(len(keys), dtype=np.bool_)
+    for grams in read:
+        own = np.unique(grams.keys[grams.sizes == 1])
+        single[np.searchsorted(keys, own[np.isin(own, keys)])] = True
+    return np.where(single, np.log(total / np.maximum(holders, 1)), 0.0)
+
+
+def _unit_rows(matrix: csr_matrix) -> csr_matrix:
+    from scipy.sparse import csr_matrix as sparse
+    from scipy.sparse import diags
+
+    norms = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    scaled = diags(1.0 / np.maximum(norms, 1e-9)) @ matrix
+    result = sparse(scaled)
+    result.eliminate_zeros()
+    return result

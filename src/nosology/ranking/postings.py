@@ -1,0 +1,66 @@
+"""A sparse matrix by rows in plain arrays, for look-ups at prediction time without importing scipy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nosology.ranking.source import Arrays
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Postings:
+    """Row ``r`` holds ``values[i]`` in column ``columns[i]`` for ``i`` in ``pointers[r]..pointers[r + 1]``.
+
+    Args:
+        pointers: int64 ``[row + 1]``.
+        columns: int32 ``[entry]``.
+        values: float32 ``[entry]``.
+        width: the number of columns.
+    """
+
+    pointers: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    values: NDArray[np.float32]
+    width: int
+
+    @staticmethod
+    def of(matrix: csr_matrix) -> Postings:
+        return Postings(
+            matrix.indptr.astype(np.int64),
+            matrix.indices.astype(np.int32),
+            matrix.data.astype(np.float32),
+            int(matrix.shape[1]),
+        )
+
+    def gather(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+        """The entries of some rows: which of ``rows`` each belongs to, its column, its value."""
+        starts = self.pointers[rows]
+        lengths = self.pointers[rows + 1] - starts
+        before = np.concatenate([[0], np.cumsum(lengths)])
+        places = np.repeat(starts - before[:-1], lengths) + np.arange(int(before[-1]))
+        return np.repeat(np.arange(len(rows)), lengths), self.columns[places], self.values[places]
+
+    def combine(self, rows: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``weights @ matrix[rows]``, float64 ``[column]``."""
+        owners, columns, values = self.gather(rows)
+        return np.bincount(columns, weights=weights[owners] * values, minlength=self.width)
+
+    def state(self) -> Arrays:
+        width = np.array([self.width], dtype=np.int64)
+        return {"pointers": self.pointers, "columns": self.columns, "values": self.values, "width": width}
+
+    @staticmethod
+    def from_state(arrays: Arrays) -> Postings:
+        return Postings(
+            arrays["pointers"].astype(np.int64, copy=False),
+            arrays["columns"].astype(np.int32, copy=False),
+            arrays["values"].astype(np.float32, copy=False),
+            int(arrays["width"].astype(np.int64)[0]),
+        )
