@@ -6,6 +6,7 @@ import json
 import pkgutil
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -46,3 +47,7 @@ def test_no_module_imports_anything_heavy() -> None:
 @pytest.mark.parametrize("name", LIGHT)
 def test_the_front_door_imports_no_numpy_either(name: str) -> None:
     assert "numpy" not in loaded_after([name])[name]
+
+
+def test_the_version_is_told_once_and_the_same() -> None:
+    assert metadata.version("nosology") == nosology.__version__
