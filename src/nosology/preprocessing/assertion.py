@@ -148,11 +148,20 @@ class AssertionEngine:
 
     def classify_words(self, document: Document, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int8]:
         """The fastest path: mentions as half-open ranges of ``Document.words``."""
+        order = np.argsort(first, kind="stable")
+        first, last = first[order], last[order]
         ranks = np.zeros(len(first), dtype=np.int8)
-        for scope in self.scopes(document):
-            inside = (first >= scope.start) & (last <= scope.end)
-            np.maximum(ranks, np.int8(_RANK[scope.category]), out=ranks, where=inside)
-        return ranks
+        scopes = self.scopes(document)
+        lows = np.searchsorted(first, [scope.start for scope in scopes])
+        highs = np.searchsorted(first, [scope.end for scope in scopes])
+        for scope, low, high in zip(scopes, lows.tolist(), highs.tolist(), strict=True):
+            if low < high:
+                mentions = ranks[low:high]
+                inside = last[low:high] <= scope.end
+                np.maximum(mentions, np.int8(_RANK[scope.category]), out=mentions, where=inside)
+        judged = np.empty_like(ranks)
+        judged[order] = ranks
+        return judged
 
     def scopes(self, document: Document) -> list[Scope]:
         """Every scope in a document, sections included; mentions lie in a scope with all their words."""
@@ -206,7 +215,8 @@ class AssertionEngine:
         match, cue = matches[index], matches[index].cue
         end = min(match.end + cue.max_words, len(document.words), _next(breaks.segments, match.end - 1))
         end = _closing(breaks.depths, match.start, end)
-        for later in matches[index + 1 :]:
+        for place in range(index + 1, len(matches)):
+            later = matches[place]
             if later.start >= end:
                 break
             if later.start >= match.end and _ends_scope(later, match, breaks):
@@ -226,13 +236,15 @@ class AssertionEngine:
     def _backward_start(self, document: Document, matches: list[CueMatch], index: int, breaks: _Breaks) -> int:
         match, cue = matches[index], matches[index].cue
         start = max(match.start - cue.max_words, _previous(breaks.segments, match.start), 0)
-        for earlier in reversed(matches[:index]):
+        for place in range(index - 1, -1, -1):
+            earlier = matches[place]
             if earlier.end <= start:
                 break
             if earlier.end <= match.start and _ends_scope(earlier, match, breaks):
                 start = earlier.end
         comma = _previous(breaks.commas, match.start)
-        in_list = cue.commas == "list" and any(word in self._list_ends for word in document.words[comma : match.start])
+        last_item = document.words[max(comma, start) : match.start]
+        in_list = cue.commas == "list" and any(word in self._list_ends for word in last_item)
         if cue.commas == "pass" or in_list:
             return start
         return max(start, comma)
