@@ -154,12 +154,61 @@ class KnowledgeConfig(Section):
         term_lists: tab-separated files (system, code, term, source, concept), relative to the data folder.
         mined_evidence: the words that people marked as evidence in the training split.
         mined_association: words of the training split that go with a code.
+        code_table: a table of your own code system (CSV or TSV: code, description, parent), relative to the data
+            folder; for a corpus whose ``system`` is none of the known ones.
     """
 
     code_tables: bool = True
     term_lists: tuple[str, ...] = ()
     mined_evidence: bool = True
     mined_association: bool = True
+    code_table: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatesConfig(Section):
+    """Which codes of an encounter are ranked at all.
+
+    Args:
+        association: candidates a note from associated words and similar notes, at most.
+        unseen: candidates a note that no training note carries, from titles and terms, at most; 0 assigns only codes
+            seen in training.
+        seen: candidates a note that training notes carry, from titles and terms, at most.
+    """
+
+    association: int = field(default=60, metadata=between(0, 500))
+    unseen: int = field(default=40, metadata=between(0, 500))
+    seen: int = field(default=40, metadata=between(0, 500))
+
+
+@dataclass(frozen=True, slots=True)
+class RankerConfig(Section):
+    """The trees of the ranker that all codes share.
+
+    Args:
+        boosting_trees: trees of the gradient boosting; 0 leaves it out.
+        random_trees: trees of the randomised forest; 0 leaves it out.
+    """
+
+    boosting_trees: int = field(default=250, metadata=between(0, 5000))
+    random_trees: int = field(default=100, metadata=between(0, 5000))
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationConfig(Section):
+    """From scores to decisions; all of it is chosen on out-of-fold scores inside the training split.
+
+    Args:
+        folds: parts of the out-of-fold scores.
+        threshold: a probability at which codes are assigned; left out, the one of the highest micro-F1.
+        abstain_below: where no candidate reaches this probability, the coder abstains from the encounter.
+    """
+
+    folds: int = field(default=5, metadata=between(2, 20))
+    threshold: float | None = field(
+        default=None, metadata=rule(lambda value: None if value is None or 0 <= value <= 1 else "is not in [0, 1]")
+    )
+    abstain_below: float = field(default=0.1, metadata=between(0, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +220,7 @@ class TrainingConfig(Section):
         seed: of every random choice in training; ``--seed`` comes first.
     """
 
-    folds: int = field(default=5, metadata=between(2, 20))
+    folds: int = field(default=10, metadata=between(2, 20))
     seed: int = field(default=0, metadata=at_least(0))
 
 
@@ -183,12 +232,18 @@ class Recipe(Section):
         corpus: what is read, and how.
         description: one line for people, shown on the model card.
         knowledge: where expressions come from.
+        candidates: which codes are ranked.
+        ranker: the trees.
+        calibration: probabilities, threshold, abstention.
         training: folds and seed.
     """
 
     corpus: CorpusConfig
     description: str = ""
     knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
+    candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
+    ranker: RankerConfig = field(default_factory=RankerConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def with_data(self, path: str | Path) -> Recipe:

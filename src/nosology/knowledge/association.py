@@ -16,7 +16,7 @@ for codes that nothing in the note explains.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,9 +77,9 @@ def associate(
     """
     from scipy.sparse import csr_matrix as sparse
 
-    grams, codes = presence.shape[1], labels.shape[1]
+    notes, grams, codes = _size(presence)[0], _size(presence)[1], _size(labels)[1]
     holders = np.asarray(presence.sum(axis=0), dtype=np.float64).ravel()
-    base = np.asarray(labels.sum(axis=0), dtype=np.float64).ravel() / max(1, presence.shape[0])
+    base = np.asarray(labels.sum(axis=0), dtype=np.float64).ravel() / max(1, notes)
     keys, pairs, explanations = _triples(presence, labels)
     gram, code = keys // codes, keys % codes
     prior = np.zeros(len(keys))
@@ -100,10 +100,14 @@ def associate(
     return sparse((trigger[good].astype(np.float32), (gram[good], code[good])), shape=(grams, codes))
 
 
+def _size(matrix: csr_matrix) -> tuple[int, int]:
+    return cast(tuple[int, int], matrix.shape)
+
+
 def _triples(presence: csr_matrix, labels: csr_matrix) -> tuple[NDArray[np.int64], _Pairs, int]:
     """The distinct (n-gram, code) pairs as ``gram * codes + code``, all triples, and how many explanations are due."""
     grams, codes, explanations, count = list[NDArray[np.int64]](), list[NDArray[np.int64]](), [], 0
-    for note in range(presence.shape[0]):
+    for note in range(_size(presence)[0]):
         held = presence.indices[presence.indptr[note] : presence.indptr[note + 1]].astype(np.int64)
         gold = labels.indices[labels.indptr[note] : labels.indptr[note + 1]].astype(np.int64)
         grams.append(np.tile(held, len(gold)))
@@ -111,6 +115,6 @@ def _triples(presence: csr_matrix, labels: csr_matrix) -> tuple[NDArray[np.int64
         explanations.append(np.repeat(np.arange(count, count + len(gold)), len(held)))
         count += len(gold)
     every_code = np.concatenate(codes) if codes else np.zeros(0, dtype=np.int64)
-    joined = (np.concatenate(grams) if grams else every_code) * labels.shape[1] + every_code
+    joined = (np.concatenate(grams) if grams else every_code) * _size(labels)[1] + every_code
     keys, pair = np.unique(joined, return_inverse=True)
     return keys, _Pairs(pair, np.concatenate(explanations) if explanations else every_code, every_code), count

@@ -6,7 +6,7 @@ Needs no marked evidence: where a corpus has none (MIMIC, CodiEsp in English), t
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nosology.knowledge.association import AssociationPlan, associate
+from nosology.knowledge.base import Source
 from nosology.knowledge.grams import GramReader, Grams
 from nosology.knowledge.stream import TokenStream
 from nosology.preprocessing.assertion import PRECEDENCE
@@ -40,6 +41,7 @@ _MOST_HOLDERS = 0.3
 _NOTABLE = 0.03
 _MENTIONED = 0.01
 _MENTIONS = 6
+_SURE = 0.3
 
 
 class _Level(NamedTuple):
@@ -47,7 +49,7 @@ class _Level(NamedTuple):
 
     total: NDArray[np.float64]
     most: NDArray[np.float64]
-    count: NDArray[np.float64]
+    grams: NDArray[np.float64]
     best: NDArray[np.int64]
 
 
@@ -75,9 +77,10 @@ class AssociationSource:
         codes, categories: columns of the matrices.
         triggers: ``[gram, code]``; ``plain`` the same without the terms' prior; ``by_category`` for categories.
         together: notes with both, ``[gram, code]``, for the pairs in ``triggers``.
-        notes: unit TF-IDF vectors, ``[gram, training note]``; ``labels``: ``[training note, code]``.
+        notes: unit TF-IDF vectors, ``[gram, training note]``; ``note_codes``: ``[training note, code]``.
         centroids: ``[gram, code]``.
         idf: of single concepts, 0 for other n-grams; float64 ``[gram]``.
+        texts, text_codes: wordings of the surest n-grams, and the code that each triggers.
         candidate_count: candidates a note, at most.
     """
 
@@ -91,10 +94,14 @@ class AssociationSource:
     by_category: Postings
     together: Postings
     notes: Postings
-    labels: Postings
+    note_codes: Postings
     centroids: Postings
     idf: NDArray[np.float64]
+    texts: list[str]
+    text_codes: list[str]
     candidate_count: int
+    _category_of: NDArray[np.int64] = field(init=False, repr=False)
+    _strongest: NDArray[np.float64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         number_of = {category: number for number, category in enumerate(self.categories)}
@@ -152,6 +159,7 @@ class AssociationSource:
             Postings.of(labels),
             Postings.of(centroids),
             idf,
+            *_wordings(training, read, keys, codes, triggers),
             options.candidates,
         )
 
@@ -163,7 +171,7 @@ class AssociationSource:
         held = np.unique(numbers)
         level = self._level(self.triggers, held)
         neighbours, centroid = self._alike(held)
-        category_of: NDArray[np.int64] = self._category_of  # type: ignore[attr-defined]
+        category_of = self._category_of
         upper = self._level(self.by_category, held)
         score = level.total + 0.3 * neighbours + 0.02 * upper.total[category_of]
         count = min(self.candidate_count, int((score > _MENTIONED).sum()))
@@ -175,12 +183,12 @@ class AssociationSource:
             [
                 level.total[chosen],
                 level.most[chosen],
-                level.count[chosen],
+                level.grams[chosen],
                 np.argsort(np.argsort(-level.total, kind="stable"), kind="stable")[chosen],
                 plain[chosen],
                 upper.total[category_of[chosen]],
                 upper.most[category_of[chosen]],
-                upper.count[category_of[chosen]],
+                upper.grams[category_of[chosen]],
                 level.total[chosen] / np.maximum(upper.total[category_of[chosen]], 1e-6),
                 neighbours[chosen],
                 centroid[chosen],
@@ -196,13 +204,13 @@ class AssociationSource:
     def _level(self, triggers: Postings, held: NDArray[np.int64]) -> _Level:
         owners, columns, values = triggers.gather(held)
         total = np.bincount(columns, weights=-np.log1p(-values.astype(np.float64)), minlength=triggers.width)
-        count = np.bincount(columns, weights=values > _NOTABLE, minlength=triggers.width)
+        grams = np.bincount(columns, weights=values > _NOTABLE, minlength=triggers.width)
         order = np.lexsort((owners, -values, columns))
         first = np.flatnonzero(np.diff(columns[order], prepend=-1))
         most, best = np.zeros(triggers.width), np.full(triggers.width, -1, dtype=np.int64)
         most[columns[order][first]] = values[order][first]
         best[columns[order][first]] = held[owners[order][first]]
-        return _Level(total, most, count, best)
+        return _Level(total.astype(np.float64), most, grams.astype(np.float64), best)
 
     def _alike(self, held: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Votes of the nearest training notes, and the cosine with each code's mean note: ``[code]`` each."""
@@ -211,12 +219,12 @@ class AssociationSource:
         likeness = self.notes.combine(held, weights)
         nearest = np.argsort(-likeness, kind="stable")[:_NEIGHBOURS]
         votes = likeness[nearest] ** 2
-        neighbours = self.labels.combine(nearest, votes / max(1e-9, float(votes.sum())))
+        neighbours = self.note_codes.combine(nearest, votes / max(1e-9, float(votes.sum())))
         return neighbours, self.centroids.combine(held, weights)
 
     def _best_gram(self, level: _Level, chosen: NDArray[np.int64]) -> list[NDArray[np.float64]]:
         """Of each code's strongest n-gram: its part of the n-gram's strongest code, and the notes that hold it."""
-        strongest: NDArray[np.float64] = self._strongest  # type: ignore[attr-defined]
+        strongest = self._strongest
         best = level.best[chosen]
         found = best >= 0
         share = np.where(found, level.most[chosen] / np.maximum(strongest[best], 1e-9), 0.0)
@@ -250,6 +258,15 @@ class AssociationSource:
                 found[code].append(Mention(words, 0.3 * float(values[entry]), stream.surface(first, last)))
         return dict(found)
 
+    @property
+    def labels(self) -> list[str]:
+        return self.codes
+
+    def mined(self) -> Iterator[tuple[str, str, Source]]:
+        """Words that trigger a code with a notable probability."""
+        for text, code in zip(self.texts, self.text_codes, strict=True):
+            yield text, code, Source.MINED_ASSOCIATION
+
     def state(self) -> tuple[Arrays, dict[str, list[str]]]:
         arrays: Arrays = {"keys": self.keys, "holders": self.holders, "idf": self.idf}
         arrays["candidates"] = np.array([self.candidate_count], dtype=np.int64)
@@ -257,6 +274,7 @@ class AssociationSource:
             part = cast(Postings, getattr(self, name)).state()
             arrays |= {f"{name}.{key}": value for key, value in part.items()}
         strings = {"concepts": self.reader.concepts, "codes": self.codes, "categories": self.categories}
+        strings |= {"texts": self.texts, "text_codes": self.text_codes}
         return arrays, strings
 
     @staticmethod
@@ -274,12 +292,14 @@ class AssociationSource:
             strings["codes"],
             strings["categories"],
             idf=arrays["idf"].astype(np.float64, copy=False),
+            texts=strings["texts"],
+            text_codes=strings["text_codes"],
             candidate_count=int(arrays["candidates"].astype(np.int64)[0]),
             **matrices,
         )
 
 
-_MATRICES = ("triggers", "plain", "by_category", "together", "notes", "labels", "centroids")
+_MATRICES = ("triggers", "plain", "by_category", "together", "notes", "note_codes", "centroids")
 
 
 @dataclass(frozen=True, eq=False)
@@ -418,6 +438,24 @@ def _idf(read: list[Grams], keys: NDArray[np.uint64], holders: NDArray[np.int64]
         own = np.unique(grams.keys[grams.sizes == 1])
         single[np.searchsorted(keys, own[np.isin(own, keys)])] = True
     return np.where(single, np.log(total / np.maximum(holders, 1)), 0.0)
+
+
+def _wordings(
+    training: TrainingSet, read: list[Grams], keys: NDArray[np.uint64], codes: list[str], triggers: csr_matrix
+) -> tuple[list[str], list[str]]:
+    """The surest (n-gram, code) pairs, each n-gram in the words of the first note that has it."""
+    entries = triggers.tocoo()
+    sure = entries.data >= _SURE
+    wanted = np.unique(entries.row[sure])
+    words = dict[int, str]()
+    for example, grams in zip(training.examples, read, strict=True):
+        numbers = np.searchsorted(keys, grams.keys)
+        for place in np.flatnonzero(np.isin(numbers, wanted) & np.isin(grams.keys, keys)).tolist():
+            words.setdefault(int(numbers[place]), example.stream.surface(grams.first[place], grams.last[place]))
+    pairs = sorted(
+        {(words[row], codes[column]) for row, column in zip(entries.row[sure], entries.col[sure], strict=True)}
+    )
+    return [text for text, _ in pairs], [code for _, code in pairs]
 
 
 def _unit_rows(matrix: csr_matrix) -> csr_matrix:

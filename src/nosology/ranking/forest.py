@@ -75,7 +75,7 @@ class Forest:
 
     @staticmethod
     def from_state(arrays: Arrays) -> Forest:
-        depth, bias, scale, is_logit = (float(cast(Any, value)) for value in arrays["scalars"])
+        depth, bias, scale, is_logit = (float(value) for value in arrays["scalars"])
         return Forest(
             arrays["features"].astype(np.int32, copy=False),
             arrays["thresholds"].astype(np.float64, copy=False),
@@ -91,7 +91,7 @@ class Forest:
 
     @staticmethod
     def from_extra_trees(model: ExtraTreesClassifier) -> Forest:
-        """A fitted forest of randomised trees; the probability is the mean of the leaves' shares of the second class."""
+        """A fitted forest of randomised trees: the probability is the mean share of the second class in the leaves."""
         trees = list[_Tree]()
         for estimator in cast(Sequence[Any], model.estimators_):
             tree = estimator.tree_

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nosology.knowledge.base import Source
 from nosology.knowledge.matching import ExactMatcher
 from nosology.knowledge.stream import TokenStream
 from nosology.ranking import evidence_features, linking
@@ -40,6 +42,8 @@ class MentionSource:
     surfaces: KeyTable
     keys: KeyTable
     linker: Linker
+    _matcher: ExactMatcher = field(init=False, repr=False)
+    _finder: KeyFinder = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         matcher = ExactMatcher(self.surfaces.texts)
@@ -72,10 +76,8 @@ class MentionSource:
 
     def candidates(self, stream: TokenStream) -> SourceOutput:
         reading = Reading(stream, self.detector.probabilities(stream))
-        matcher: ExactMatcher = self._matcher  # type: ignore[attr-defined]
-        finder: KeyFinder = self._finder  # type: ignore[attr-defined]
-        found_keys = finder.find(stream)
-        levels = [(self.surfaces, find_surfaces(matcher, stream)), (self.keys, found_keys)]
+        found_keys = self._finder.find(stream)
+        levels = [(self.surfaces, find_surfaces(self._matcher, stream)), (self.keys, found_keys)]
         rows = defaultdict[str, dict[int, list[float]]](dict)
         mentions = defaultdict[str, list[Mention]](list)
         for level, (table, found) in enumerate(levels):
@@ -99,6 +101,16 @@ class MentionSource:
         for code, reasons in evidence_features.hits_by_code(table, found, reading, inside).items():
             rows[code][level * _WIDTH] = evidence_features.summarise(hit for hit, _ in reasons)
             mentions[code] += evidence_features.mentions_of(reasons, found, reading.stream)
+
+    @property
+    def labels(self) -> list[str]:
+        return self.surfaces.codes
+
+    def mined(self) -> Iterator[tuple[str, str, Source]]:
+        """Every wording that people marked, with each code it stood for."""
+        for number, text in enumerate(self.surfaces.texts):
+            for pair in self.surfaces.pairs(number):
+                yield text, self.surfaces.codes[int(self.surfaces.pair_codes[pair])], Source.MINED_EVIDENCE
 
     def state(self) -> tuple[Arrays, dict[str, list[str]]]:
         arrays: Arrays = {}

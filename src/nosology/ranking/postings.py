@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ class Postings:
             matrix.indptr.astype(np.int64),
             matrix.indices.astype(np.int32),
             matrix.data.astype(np.float32),
-            int(matrix.shape[1]),
+            int(cast(Any, matrix).shape[1]),
         )
 
     def gather(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
@@ -50,7 +50,8 @@ class Postings:
     def combine(self, rows: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """``weights @ matrix[rows]``, float64 ``[column]``."""
         owners, columns, values = self.gather(rows)
-        return np.bincount(columns, weights=weights[owners] * values, minlength=self.width)
+        sums = np.bincount(columns, weights=weights[owners] * values, minlength=self.width)
+        return sums.astype(np.float64, copy=False)
 
     def state(self) -> Arrays:
         width = np.array([self.width], dtype=np.int64)

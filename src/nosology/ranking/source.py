@@ -6,13 +6,14 @@ encounters of the other folds, so a training note never meets what was learnt fr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nosology.knowledge.base import Source
 from nosology.knowledge.stream import TokenStream
 from nosology.types import GoldCode
 
@@ -94,8 +95,17 @@ class CandidateSource(Protocol):
         """One name a column of ``SourceOutput.features``; a candidate of other sources only has 0 in all of them."""
         ...
 
+    @property
+    def labels(self) -> Sequence[str]:
+        """Every code that it can give."""
+        ...
+
     def candidates(self, stream: TokenStream) -> SourceOutput:
         """The candidates of an encounter."""
+        ...
+
+    def mined(self) -> Iterable[tuple[str, str, Source]]:
+        """(words, code, kind) of the expressions that it learnt, for the knowledge base."""
         ...
 
     def state(self) -> tuple[Arrays, dict[str, list[str]]]:

@@ -1,0 +1,50 @@
+"""Mentions -> evidence: the strongest words for a code, as spans of the original text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nosology.knowledge.stream import TokenStream
+from nosology.knowledge.vocabulary import ignored_words
+from nosology.ranking.source import Mention
+from nosology.types import Evidence, Span
+
+_MOST = 10
+_WEAKEST = 0.15
+"""Mentions weaker than this share of the strongest are not shown: they would hide the reason among coincidences."""
+
+
+def choose_evidence(stream: TokenStream, mentions: Iterable[Mention]) -> tuple[tuple[Evidence, ...], tuple[str, ...]]:
+    """The evidence of one code, strongest first, and the expressions that were found in it.
+
+    Args:
+        stream: the encounter's words.
+        mentions: everything that speaks for the code.
+    """
+    strongest = dict[tuple[int, ...], Mention]()
+    for mention in mentions:
+        known = strongest.get(mention.words)
+        if known is None or mention.strength > known.strength:
+            strongest[mention.words] = mention
+    ordered = sorted(strongest.values(), key=lambda mention: (-mention.strength, mention.words))
+    if not ordered:
+        return (), ()
+    kept = [mention for mention in ordered if mention.strength >= _WEAKEST * ordered[0].strength][:_MOST]
+    evidence = dict.fromkeys(_as_evidence(stream, mention.words) for mention in kept)
+    return tuple(evidence), tuple(dict.fromkeys(mention.expression for mention in kept))
+
+
+def _as_evidence(stream: TokenStream, words: tuple[int, ...]) -> Evidence:
+    """One part for words that follow each other, or have nothing but stop words of one sentence between them."""
+    ignored = ignored_words(stream.language)
+    runs = [[words[0], words[0]]]
+    for word in words[1:]:
+        last = runs[-1][1]
+        same_sentence = stream.sentence_list[last] == stream.sentence_list[word]
+        if same_sentence and ignored.issuperset(stream.words[last + 1 : word]):
+            runs[-1][1] = word
+        else:
+            runs.append([word, word])
+    note = stream.documents[stream.note_list[words[0]]].note
+    parts = (Span(int(stream.starts[first]), int(stream.ends[last])) for first, last in runs)
+    return Evidence(note.note_id, tuple(parts))

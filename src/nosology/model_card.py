@@ -1,0 +1,144 @@
+"""What a model says of itself: the facts of its training, and the README.md of its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nosology import __version__
+from nosology.calibration import expected_calibration_error
+from nosology.types import Corpus, Encounter
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How a coder was trained, and how it did on training encounters that it had not seen.
+
+    Args:
+        corpus: the reader's name.
+        systems: code systems of the labels.
+        language: ISO 639-1.
+        splits: the splits it learnt from.
+        encounters: training encounters.
+        groups: patients or articles among them.
+        labels: distinct codes.
+        once: codes that occur once.
+        gold: codes of all encounters together.
+        seed: of folds and trees.
+        threshold: from which a code is assigned.
+        precision, recall, f1: micro, out of fold, at the threshold.
+        candidate_recall: share of gold codes among the candidates, out of fold.
+        calibration_error: expected calibration error of the candidates' probabilities, out of fold.
+    """
+
+    corpus: str
+    systems: tuple[str, ...]
+    language: str
+    splits: tuple[str, ...]
+    encounters: int
+    groups: int
+    labels: int
+    once: int
+    gold: int
+    seed: int
+    threshold: float
+    precision: float
+    recall: float
+    f1: float
+    candidate_recall: float
+    calibration_error: float
+
+    @staticmethod
+    def of(
+        corpus: Corpus,
+        encounters: Sequence[Encounter],
+        seed: int,
+        threshold: float,
+        probabilities: NDArray[np.float64],
+        right: NDArray[np.bool_],
+        gold: int,
+    ) -> Facts:
+        """Gather the facts.
+
+        Args:
+            corpus: what was read.
+            encounters: the coded encounters it learnt from.
+            seed: of the training.
+            threshold: from which a code is assigned.
+            probabilities, right: of all candidates, out of fold; ``[candidate]``.
+            gold: gold codes of all encounters together.
+        """
+        counts = dict[str, int]()
+        for encounter in encounters:
+            for code in encounter.code_set:
+                counts[code] = counts.get(code, 0) + 1
+        assigned = probabilities >= threshold
+        hits = int((assigned & right).sum())
+        return Facts(
+            corpus=corpus.name,
+            systems=corpus.systems,
+            language=encounters[0].notes[0].language,
+            splits=tuple(sorted({encounter.split for encounter in encounters if encounter.split})),
+            encounters=len(encounters),
+            groups=len({encounter.group_id or encounter.encounter_id for encounter in encounters}),
+            labels=len(counts),
+            once=sum(count == 1 for count in counts.values()),
+            gold=gold,
+            seed=seed,
+            threshold=threshold,
+            precision=hits / max(1, int(assigned.sum())),
+            recall=hits / max(1, gold),
+            f1=2 * hits / max(1, int(assigned.sum()) + gold),
+            candidate_recall=int(right.sum()) / max(1, gold),
+            calibration_error=expected_calibration_error(probabilities, right),
+        )
+
+    def to_mapping(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_mapping(mapping: Mapping[str, Any]) -> Facts:
+        values: dict[str, Any] = {**mapping, "systems": tuple(mapping["systems"]), "splits": tuple(mapping["splits"])}
+        return Facts(**values)
+
+
+def write_card(facts: Facts, description: str, knowledge: Mapping[str, Mapping[str, int]]) -> str:
+    """The model card, in Markdown.
+
+    Args:
+        facts: of the training.
+        description: the recipe's line for people.
+        knowledge: expressions by source and language.
+    """
+    sources = "\n".join(
+        f"| {source} | {', '.join(f'{language}: {count:,}' for language, count in languages.items())} |"
+        for source, languages in knowledge.items()
+    )
+    return f"""# {description or "A nosology coder"}
+
+Suggests codes of {", ".join(facts.systems)} for clinical notes in language `{facts.language}`, with the words that
+justify each. Made by nosology {__version__}.
+
+**Intended use.** Administrative coding support: a person reviews the suggestions and their evidence. It neither
+diagnoses nor treats, and its probabilities hold for notes like those it learnt from.
+
+**Trained on** `{facts.corpus}`, splits {"+".join(facts.splits) or "(none named)"}: {facts.encounters:,} encounters of
+{facts.groups:,} patients or articles, {facts.gold:,} codes in all, {facts.labels:,} distinct, {facts.once:,} of them
+seen once. Seed {facts.seed}.
+
+**On training encounters it had not seen** (cross-fitting, not a test set): micro-F1 {facts.f1:.3f} (precision
+{facts.precision:.3f}, recall {facts.recall:.3f}) at its threshold of {facts.threshold:.3f};
+{facts.candidate_recall:.1%} of the gold codes were among the candidates; expected calibration error
+{facts.calibration_error:.3f}.
+
+| expressions it knows | by language |
+|---|---|
+{sources}
+
+**Privacy.** The folder holds words and phrases of the training notes. A model made from notes under an agreement
+(MIMIC's, a hospital's) falls under that agreement: do not publish it.
+"""

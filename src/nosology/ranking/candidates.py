@@ -1,0 +1,82 @@
+"""All sources together: the candidates of an encounter, one row of features each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nosology.codes.titles import TitleTable
+from nosology.knowledge.base import Expression
+from nosology.knowledge.stream import TokenStream
+from nosology.ranking import priors
+from nosology.ranking.priors import CodePriors
+from nosology.ranking.source import CandidateSource, Mention
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The candidates of one encounter.
+
+    Args:
+        codes: no code twice.
+        features: float32 ``[candidate, feature]``.
+        mentions: by code, from every source.
+    """
+
+    codes: list[str]
+    features: NDArray[np.float32]
+    mentions: Mapping[str, Sequence[Mention]]
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateGenerator:
+    """Fitted sources and priors.
+
+    Args:
+        sources: in the order of their features.
+        code_priors: for every candidate of every source.
+    """
+
+    sources: tuple[CandidateSource, ...]
+    code_priors: CodePriors
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return tuple(name for source in self.sources for name in source.feature_names) + priors.FEATURES
+
+    @property
+    def labels(self) -> list[str]:
+        """Every code that it can give, sorted."""
+        return sorted({*self.code_priors.counts, *(code for source in self.sources for code in source.labels)})
+
+    def mined_expressions(self, titles: TitleTable, language: str) -> Iterator[Expression]:
+        """What the sources have mined from training encounters, for the knowledge base.
+
+        Args:
+            titles: tells the system of each code.
+            language: ISO 639-1 of the training notes.
+        """
+        for source in self.sources:
+            for text, code, kind in source.mined():
+                yield Expression(text, code, titles.system(code), kind, language)
+
+    def propose(self, stream: TokenStream) -> Proposal:
+        """The union of all sources' candidates; a source that does not know one leaves zeros in its row."""
+        outputs = [source.candidates(stream) for source in self.sources]
+        codes = list(dict.fromkeys(code for output in outputs for code in output.codes))
+        row_of = {code: row for row, code in enumerate(codes)}
+        blocks = list[NDArray[np.float32]]()
+        mentions = defaultdict[str, list[Mention]](list)
+        for source, output in zip(self.sources, outputs, strict=True):
+            block = np.zeros((len(codes), len(source.feature_names)), dtype=np.float32)
+            if output.codes:
+                block[[row_of[code] for code in output.codes]] = output.features
+            blocks.append(block)
+            for code, found in output.mentions.items():
+                mentions[code] += found
+        blocks.append(self.code_priors.features(codes, len(stream)))
+        return Proposal(codes, np.hstack(blocks), mentions)
