@@ -165,8 +165,8 @@ class AssociationSource:
 
     def candidates(self, stream: TokenStream) -> SourceOutput:
         grams = self.reader.read(stream)
-        places = np.searchsorted(self.keys, grams.keys)
-        known = np.flatnonzero(self.keys[np.minimum(places, len(self.keys) - 1)] == grams.keys)
+        places = np.minimum(np.searchsorted(self.keys, grams.keys), max(0, len(self.keys) - 1))
+        known = np.flatnonzero(self.keys[places] == grams.keys) if len(self.keys) else np.zeros(0, dtype=np.int64)
         numbers = places[known]
         held = np.unique(numbers)
         level = self._level(self.triggers, held)
@@ -382,10 +382,18 @@ def _choose_grams(read: list[Grams], labels: NDArray[np.float64], training: Trai
     return keys[allowed & (holders >= least)]
 
 
+def _numbers(keys: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Where each of ``wanted`` stands in the rising ``keys``; those that are not there are left out."""
+    if len(keys) == 0:
+        return np.zeros(0, dtype=np.int64)
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return places[keys[places] == wanted]
+
+
 def _presence(read: list[Grams], keys: NDArray[np.uint64]) -> csr_matrix:
     from scipy.sparse import csr_matrix as sparse
 
-    columns = [np.searchsorted(keys, own := np.unique(grams.keys))[np.isin(own, keys)] for grams in read]
+    columns = [_numbers(keys, np.unique(grams.keys)) for grams in read]
     pointers = np.concatenate([[0], np.cumsum([len(column) for column in columns])])
     joined = np.concatenate(columns) if columns else np.zeros(0, dtype=np.int64)
     return sparse((np.ones(len(joined), dtype=np.float32), joined, pointers), shape=(len(read), len(keys)))
@@ -435,8 +443,7 @@ def _idf(read: list[Grams], keys: NDArray[np.uint64], holders: NDArray[np.int64]
     """log(N / n) of single concepts; 0 of longer n-grams, which say the same words again."""
     single = np.zeros(len(keys), dtype=np.bool_)
     for grams in read:
-        own = np.unique(grams.keys[grams.sizes == 1])
-        single[np.searchsorted(keys, own[np.isin(own, keys)])] = True
+        single[_numbers(keys, grams.keys[grams.sizes == 1])] = True
     return np.where(single, np.log(total / np.maximum(holders, 1)), 0.0)
 
 
@@ -446,11 +453,12 @@ def _wordings(
     """The surest (n-gram, code) pairs, each n-gram in the words of the first note that has it."""
     entries = triggers.tocoo()
     sure = entries.data >= _SURE
-    wanted = np.unique(entries.row[sure])
+    is_wanted = np.zeros(len(keys) + 1, dtype=np.bool_)
+    is_wanted[entries.row[sure]] = True
     words = dict[int, str]()
     for example, grams in zip(training.examples, read, strict=True):
-        numbers = np.searchsorted(keys, grams.keys)
-        for place in np.flatnonzero(np.isin(numbers, wanted) & np.isin(grams.keys, keys)).tolist():
+        numbers = np.minimum(np.searchsorted(keys, grams.keys), len(keys) - 1)
+        for place in np.flatnonzero(is_wanted[numbers] & (keys[numbers] == grams.keys)).tolist():
             words.setdefault(int(numbers[place]), example.stream.surface(grams.first[place], grams.last[place]))
     pairs = sorted(
         {(words[row], codes[column]) for row, column in zip(entries.row[sure], entries.col[sure], strict=True)}
