@@ -7,7 +7,8 @@ overlapping matches counts is decided afterwards (``select_longest``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from zlib import crc32
@@ -20,7 +21,7 @@ from nosology.knowledge.stream import TokenStream
 from nosology.knowledge.string_table import StringTable
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-_WORDS_WORTH_BUILDING = 4
+_WORDS_WORTH_BUILDING = 0.4
 """Words read, for each pattern, until building the automaton has paid for itself."""
 
 
@@ -65,8 +66,8 @@ def select_longest(matches: MatchArrays) -> MatchArrays:
 class ExactMatcher:
     """Finds patterns in streams of words.
 
-    The first few notes are looked up in a table of hashes, which needs no building when it comes from a saved state;
-    an automaton, many times faster for each note, is built once enough text has come to make up for its seconds.
+    A matcher from a saved state looks its first notes up in a table of hashes, for which nothing need be built; the
+    automaton, many times faster for each note, is built once enough text has come to make up for its building.
 
     Args:
         patterns: normalised words joined by single spaces; each once.
@@ -77,49 +78,53 @@ class ExactMatcher:
 
     def __init__(self, patterns: Sequence[str]) -> None:
         _check(patterns)
-        split = [pattern.split(" ") for pattern in patterns]
-        hashes = np.array([_hash(words) for words in split], dtype=np.uint64)
-        order = np.argsort(hashes, kind="stable")
-        lengths = np.fromiter(map(len, split), dtype=np.int64, count=len(split))
-        self._set_up(StringTable.of(patterns), lengths, hashes[order], order)
-
-    def _set_up(
-        self, patterns: StringTable, lengths: NDArray[np.int64], hashes: NDArray[np.uint64], order: NDArray[np.int64]
-    ) -> None:
-        if not len(patterns) == len(lengths) == len(hashes) == len(order):
-            raise ValueError("the arrays of the patterns differ in length")
-        self.patterns = patterns
-        self._lengths = lengths
-        self._hashes = hashes
-        self._order = order
-        self._words_left = _WORDS_WORTH_BUILDING * len(patterns)
+        self.patterns: Sequence[str] = patterns
+        self._lengths = np.array([pattern.count(" ") + 1 for pattern in patterns], dtype=np.int64)
+        self._table: _HashTable | None = None
+        self._words_left = 0
 
     def __len__(self) -> int:
         return len(self.patterns)
 
     def state(self) -> tuple[dict[str, NDArray[np.generic]], dict[str, list[str]]]:
         """Everything ``from_state`` needs, as plain arrays."""
+        patterns = StringTable.of(self.patterns)
+        table = self._table or _HashTable.of(self.patterns)
         arrays: dict[str, NDArray[np.generic]] = {
-            "pattern_bytes": self.patterns.blob,
-            "pattern_ends": self.patterns.ends,
+            "pattern_bytes": patterns.blob,
+            "pattern_ends": patterns.ends,
             "pattern_words": self._lengths,
-            "hashes": self._hashes,
-            "hash_order": self._order,
+            "hashes": table.hashes,
+            "hash_order": table.order,
         }
         return arrays, {}
 
     @classmethod
-    def from_state(cls, arrays: dict[str, NDArray[np.generic]], strings: dict[str, list[str]]) -> ExactMatcher:
-        """The matcher that ``state`` described; builds nothing."""
+    def from_state(
+        cls, arrays: Mapping[str, NDArray[np.generic]], strings: Mapping[str, Sequence[str]]
+    ) -> ExactMatcher:
+        """The matcher that ``state`` described; builds nothing.
+
+        Raises:
+            KeyError, ValueError: an array is missing, or they do not fit together.
+        """
         del strings  # there are none: the patterns are arrays too
-        matcher = cls.__new__(cls)
-        patterns = StringTable(arrays["pattern_bytes"].astype(np.uint8), arrays["pattern_ends"].astype(np.int64))
-        matcher._set_up(
-            patterns,
-            arrays["pattern_words"].astype(np.int64),
-            arrays["hashes"].astype(np.uint64),
-            arrays["hash_order"].astype(np.int64),
+        matcher = cls(())
+        matcher.patterns = StringTable(
+            arrays["pattern_bytes"].astype(np.uint8, copy=False), arrays["pattern_ends"].astype(np.int64, copy=False)
         )
+        matcher._lengths = arrays["pattern_words"].astype(np.int64, copy=False)
+        matcher._table = _HashTable(
+            arrays["hashes"].astype(np.uint64, copy=False), arrays["hash_order"].astype(np.int64, copy=False)
+        )
+        if (
+            not len(matcher.patterns)
+            == len(matcher._lengths)
+            == len(matcher._table.hashes)
+            == len(matcher._table.order)
+        ):
+            raise ValueError("the arrays of the patterns differ in length")
+        matcher._words_left = int(_WORDS_WORTH_BUILDING * len(matcher))
         return matcher
 
     @cached_property
@@ -148,7 +153,10 @@ class ExactMatcher:
         if not words or not len(self):
             return _no_matches()
         self._words_left -= len(words)
-        pattern, first = self._search(words) if self._words_left < 0 else self._look_up(words)
+        if self._table is not None and self._words_left >= 0:
+            pattern, first = self._look_up(words, self._table)
+        else:
+            pattern, first = self._search(words)
         last = first + self._lengths[pattern] - 1
         order = np.lexsort((last, first))
         return MatchArrays(pattern[order], first[order], last[order])
@@ -161,27 +169,48 @@ class ExactMatcher:
         np.cumsum(np.fromiter(map(len, words), dtype=np.int64, count=len(words))[:-1] + 1, out=spaces[1:])
         return flat[0::3], np.searchsorted(spaces, flat[1::3])
 
-    def _look_up(self, words: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _look_up(self, words: list[str], table: _HashTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         found = list[tuple[int, int]]()
-        hashes = np.array([crc32(word.encode()) for word in words], dtype=np.uint64)
-        rolling = hashes.copy()
-        for length in range(1, min(len(words), max(self._distinct_lengths)) + 1):
-            if length > 1:
-                rolling = rolling[:-1] * _MULTIPLIER + hashes[length - 1 :]
-            if length in self._distinct_lengths:
-                found += self._with_hashes(words, rolling, length)
+        for length, hashes in _rolling_hashes(words, self._distinct_lengths):
+            for pattern, first in table.look_up(hashes):
+                # Unequal words may share a hash.
+                if self.patterns[pattern] == " ".join(words[first : first + length]):
+                    found.append((pattern, first))
         pairs = np.array(found, dtype=np.int64).reshape(-1, 2)
         return pairs[:, 0], pairs[:, 1]
 
-    def _with_hashes(self, words: list[str], rolling: NDArray[np.uint64], length: int) -> Iterator[tuple[int, int]]:
-        """(pattern, first word) of the matches of one length; equal hashes are compared word for word."""
-        lower = np.searchsorted(self._hashes, rolling, side="left")
-        upper = np.searchsorted(self._hashes, rolling, side="right")
-        for first in np.flatnonzero(upper > lower).tolist():
-            text = " ".join(words[first : first + length])
-            for place in range(int(lower[first]), int(upper[first])):
-                if self.patterns[pattern := int(self._order[place])] == text:
-                    yield pattern, first
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _HashTable:
+    """Where a hash leads: sorted hashes, and the pattern that each belongs to."""
+
+    hashes: NDArray[np.uint64]
+    order: NDArray[np.int64]
+
+    @staticmethod
+    def of(patterns: Sequence[str]) -> _HashTable:
+        hashes = np.array([_hash(pattern.split(" ")) for pattern in patterns], dtype=np.uint64)
+        order = np.argsort(hashes, kind="stable")
+        return _HashTable(hashes[order], order)
+
+    def look_up(self, hashes: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
+        """(pattern, index in ``hashes``) of all that are equal."""
+        lower = np.searchsorted(self.hashes, hashes, side="left")
+        upper = np.searchsorted(self.hashes, hashes, side="right")
+        for index in np.flatnonzero(upper > lower).tolist():
+            for pattern in self.order[lower[index] : upper[index]].tolist():
+                yield pattern, index
+
+
+def _rolling_hashes(words: list[str], lengths: frozenset[int]) -> Iterator[tuple[int, NDArray[np.uint64]]]:
+    """For each length, the hash of the words that start at each position."""
+    hashes = np.array([crc32(word.encode()) for word in words], dtype=np.uint64)
+    rolling = hashes
+    for length in range(1, min(len(words), max(lengths)) + 1):
+        if length > 1:
+            rolling = rolling[:-1] * _MULTIPLIER + hashes[length - 1 :]
+        if length in lengths:
+            yield length, rolling
 
 
 def _no_matches() -> MatchArrays:
