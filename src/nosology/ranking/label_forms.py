@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
+from itertools import pairwise
 
 _SYSTEM_OF_SEVENTHS = "icd10cm"
 _FULL_LENGTH = 7
@@ -22,7 +23,7 @@ def candidate_labels(systems: Mapping[str, str], counts: Mapping[str, int]) -> d
 
     A kind is a system's length of codes, for leaves and for headings; it is used if at least 2 % of the distinct
     training labels are of it. Where labels have a 7th character, each stem has one label, with the 7th character that
-    its category mostly has in training ("A" if there is none).
+    it mostly has in training ("A", the first encounter, if it was never seen).
 
     Args:
         systems: by code, its system; every code with terms.
@@ -92,4 +93,4 @@ def _used_kinds(systems: Mapping[str, str], counts: Mapping[str, int]) -> dict[s
 def _headings(codes: Collection[str]) -> frozenset[str]:
     """Codes that are the beginning of another one."""
     ordered = sorted(codes)
-    return frozenset(code for code, following in zip(ordered, ordered[1:], strict=False) if following.startswith(code))
+    return frozenset(code for code, following in pairwise(ordered) if following.startswith(code))
