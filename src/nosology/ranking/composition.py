@@ -9,9 +9,9 @@ operation where they do not have the stem.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -20,93 +20,22 @@ from numpy.typing import NDArray
 from nosology.knowledge.base import Source
 from nosology.knowledge.stream import TokenStream
 from nosology.preprocessing.assertion import PRECEDENCE
-from nosology.ranking.detector import evidence_words
 from nosology.ranking.postings import Postings
-from nosology.ranking.source import Arrays, Mention, SourceOutput, TrainingExample, TrainingSet
-from nosology.types import Assertion, GoldCode
+from nosology.ranking.procedures import STEM, Accept, Completions, Words, learn
+from nosology.ranking.source import Arrays, Mention, SourceOutput, TrainingSet
+from nosology.types import Assertion
 
 FEATURES = (
     *("score", "any", "operation", "site", "distance", "same_word", "same_sentence", "share", "ways", "position"),
     *("operation_count", "site_count", "operation_marked", "site_marked", "seen", "stem_seen", "negated", "rank"),
     *("rival", "length"),
 )
-_SYSTEM = "icd10pcs"
-_STEM = 4
-"""Characters that say the operation and the body part."""
 _QUOTA = 50
 _REACH = 28
 _REACH_NEXT = 14
 """Words between operation and site, inside one sentence and from one sentence to the next."""
-_LEAST_OPERATION = 0.2
-_LEAST_SITE = 0.15
-_LEAST_SHARE = 0.15
-_MEANINGS = 3
-"""Operations, and sites, that one word may stand for."""
 _HALF_LIFE = 14.0
 _MENTIONS = 6
-
-Accept = Callable[[str], bool]
-
-
-class Parts(NamedTuple):
-    """What a procedure code says apart from approach, device and qualifier.
-
-    Args:
-        operation: section and root operation (imaging: root type).
-        site: section, body system and body part (imaging: body region).
-    """
-
-    operation: str
-    site: str
-
-
-def parts_of(code: str) -> Parts | None:
-    """Take an ICD-10-PCS code apart; ``None`` for one too short to name a body part."""
-    if len(code) < _STEM:
-        return None
-    return Parts(code[0] + code[2], code[:2] + code[3])
-
-
-def stem_of(parts: Parts) -> str:
-    """The first four characters of a code with this operation on this site."""
-    return parts.site[:2] + parts.operation[1] + parts.site[2]
-
-
-@dataclass(frozen=True, eq=False)
-class Words:
-    """Concepts, with what each has stood for in evidence.
-
-    Args:
-        concepts: sorted.
-        counts: (encounter, code) pairs with the concept in the evidence; float64 ``[concept]``.
-        marked: the part of the encounters with the concept where it lies in evidence; float64 ``[concept]``.
-        operations, sites: ``[concept, operation]`` and ``[concept, site]``, the part of ``counts`` with each.
-    """
-
-    concepts: list[str]
-    counts: NDArray[np.float64]
-    marked: NDArray[np.float64]
-    operations: Postings
-    sites: Postings
-
-
-@dataclass(frozen=True, eq=False)
-class Completions:
-    """The codes that an operation on a site may become.
-
-    Args:
-        codes: every code that can be given, sorted.
-        counts: training encounters with each code, 0 for a composed one; float64 ``[code]``.
-        rows: the row of ``shares`` for ``[operation, site]``, -1 where there is none; int64.
-        seen: training encounters with each row's stem; float64 ``[row]``.
-        shares: ``[row, code]``, how probable each code is given the stem.
-    """
-
-    codes: list[str]
-    counts: NDArray[np.float64]
-    rows: NDArray[np.int64]
-    seen: NDArray[np.float64]
-    shares: Postings
 
 
 class _Pairs(NamedTuple):
@@ -114,7 +43,7 @@ class _Pairs(NamedTuple):
 
     Args:
         code: its number.
-        score: the product of all parts' probabilities, less for words further apart.
+        score: the product of all parts' probabilities, less for words further apart or seldom marked.
         operation_word, site_word: word indices.
         operation_concept, site_concept: concept numbers.
         operation, site, share: the parts' probabilities.
@@ -132,8 +61,20 @@ class _Pairs(NamedTuple):
     share: NDArray[np.float64]
     row: NDArray[np.int64]
 
-    def at(self, entries: NDArray[np.int64] | NDArray[np.bool_]) -> _Pairs:
-        return _Pairs(*(column[entries] for column in self))
+    def at(self, entries: NDArray[np.int64]) -> _Pairs:
+        """Some of the entries, in their order."""
+        return _Pairs(
+            self.code[entries],
+            self.score[entries],
+            self.operation_word[entries],
+            self.site_word[entries],
+            self.operation_concept[entries],
+            self.site_concept[entries],
+            self.operation[entries],
+            self.site[entries],
+            self.share[entries],
+            self.row[entries],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +90,7 @@ class CompositionSource:
     words: Words
     completions: Completions
     quota: int = _QUOTA
+    _number_of: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         number_of = {concept: number for number, concept in enumerate(self.words.concepts)}
@@ -178,13 +120,8 @@ class CompositionSource:
         Returns:
             ``None`` where no ICD-10-PCS code has evidence.
         """
-        counts = _count(training)
-        if not counts.holders:
-            return None
-        operations = sorted({parts.operation for parts in counts.parts})
-        sites = sorted({parts.site for parts in counts.parts})
-        completions = _complete(counts.codes, operations, sites, accept)
-        return CompositionSource(_learn_words(counts, operations, sites), completions, quota)
+        learnt = learn(training, accept)
+        return None if learnt is None else CompositionSource(*learnt, quota)
 
     def candidates(self, stream: TokenStream) -> SourceOutput:
         pairs = self._pairs(stream)
@@ -213,9 +150,10 @@ class CompositionSource:
         entries, codes, shares = self.completions.shares.gather(rows)
         left, right, rows, near = left[entries], right[entries], rows[entries], near[entries]
         operation, site = chances[left].astype(np.float64), site_chances[right].astype(np.float64)
+        trust = np.sqrt(self.words.marked)
         return _Pairs(
             codes.astype(np.int64),
-            operation * site * shares * near,
+            operation * site * shares * near * trust[concepts[owners[left]]] * trust[concepts[others[right]]],
             words[owners[left]],
             words[others[right]],
             concepts[owners[left]],
@@ -228,7 +166,7 @@ class CompositionSource:
 
     def _known(self, stream: TokenStream) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The words that have stood for something, rising, and their concept numbers."""
-        number_of: dict[str, int] = self._number_of  # type: ignore[attr-defined]
+        number_of = self._number_of
         places = sorted(
             (place, number_of[concept])
             for concept, own in stream.positions.items()
@@ -302,9 +240,7 @@ class CompositionSource:
             strings["concepts"], numbers("counts"), numbers("marked"), postings("operations"), postings("sites")
         )
         rows = arrays["rows"].astype(np.int64, copy=False)
-        completions = Completions(
-            strings["codes"], numbers("code_counts"), rows, numbers("seen"), postings("shares")
-        )
+        completions = Completions(strings["codes"], numbers("code_counts"), rows, numbers("seen"), postings("shares"))
         return CompositionSource(words, completions, int(arrays["quota"].astype(np.int64)[0]))
 
 
@@ -340,7 +276,7 @@ def _negated(top: _Pairs, stream: TokenStream) -> NDArray[np.float64]:
 def _rivals(top: _Pairs, codes: list[str]) -> NDArray[np.float64]:
     """Each candidate's score as a part of the highest of the same section, system and operation."""
     highest = defaultdict[str, float](float)
-    categories = [codes[code][: _STEM - 1] for code in top.code.tolist()]
+    categories = [codes[code][: STEM - 1] for code in top.code.tolist()]
     for category, score in zip(categories, top.score.tolist(), strict=True):
         highest[category] = max(highest[category], score)
     return top.score / np.maximum([highest[category] for category in categories], 1e-9)
@@ -363,122 +299,3 @@ def _mentions(
             for words, strength in strengths.items()
         ]
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    """What the training encounters say.
-
-    Args:
-        words: by concept and part (an operation or a site), (encounter, code) pairs.
-        totals: the same by concept.
-        holders: encounters with each concept that was ever in evidence; ``marked``: encounters where it was.
-        parts: of every training code.
-        codes: training encounters with each code.
-    """
-
-    words: dict[str, Counter[Parts]]
-    totals: Counter[str]
-    holders: Counter[str]
-    marked: Counter[str]
-    parts: set[Parts]
-    codes: Counter[str]
-
-
-def _count(training: TrainingSet) -> _Counts:
-    words = defaultdict[str, Counter[Parts]](Counter)
-    totals, marked, codes = Counter[str](), Counter[str](), Counter[str]()
-    for example in training.examples:
-        own = [(gold, parts) for gold in example.codes if (parts := _procedure(gold)) is not None]
-        codes.update({gold.code for gold, _ in own})
-        for gold, parts in own:
-            for concept in _evidence_concepts(example, gold):
-                words[concept][parts] += 1
-                totals[concept] += 1
-        marked.update({concept for gold, _ in own for concept in _evidence_concepts(example, gold)})
-    holders = Counter(
-        concept for example in training.examples for concept in example.stream.positions if concept in words
-    )
-    known = {parts for code in codes if (parts := parts_of(code)) is not None}
-    return _Counts(dict(words), totals, holders, marked, known, codes)
-
-
-def _procedure(gold: GoldCode) -> Parts | None:
-    return parts_of(gold.code) if gold.system == _SYSTEM else None
-
-
-def _evidence_concepts(example: TrainingExample, gold: GoldCode) -> set[str]:
-    marked = np.flatnonzero(evidence_words(example.stream, [gold]))
-    return {concept for index in marked.tolist() for concept in example.stream.concepts[index]}
-
-
-def _learn_words(counts: _Counts, operations: list[str], sites: list[str]) -> Words:
-    concepts = sorted(counts.words)
-    of_operation, of_site = list[list[tuple[int, float]]](), list[list[tuple[int, float]]]()
-    operation_of = {operation: number for number, operation in enumerate(operations)}
-    site_of = {site: number for number, site in enumerate(sites)}
-    for concept in concepts:
-        own, total = counts.words[concept], counts.totals[concept] + 0.5
-        of_operation.append(_meanings(((operation_of[p.operation], n) for p, n in own.items()), total, _LEAST_OPERATION))
-        of_site.append(_meanings(((site_of[p.site], n) for p, n in own.items()), total, _LEAST_SITE))
-    return Words(
-        concepts,
-        np.array([counts.totals[concept] for concept in concepts], dtype=np.float64),
-        np.array([counts.marked[concept] / counts.holders[concept] for concept in concepts], dtype=np.float64),
-        _postings(of_operation, len(operations)),
-        _postings(of_site, len(sites)),
-    )
-
-
-def _meanings(seen: Iterable[tuple[int, int]], total: float, least: float) -> list[tuple[int, float]]:
-    """The commonest parts that a concept stood for and how often, as a part of ``total``."""
-    counts = Counter[int]()
-    for part, count in seen:
-        counts[part] += count
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MEANINGS]
-    return sorted((part, count / total) for part, count in ranked if count / total >= least)
-
-
-def _complete(codes: Counter[str], operations: list[str], sites: list[str], accept: Accept | None) -> Completions:
-    by_stem, by_operation = defaultdict[str, Counter[str]](Counter), defaultdict[str, Counter[str]](Counter)
-    for code, count in codes.items():
-        parts = parts_of(code)
-        if parts is not None:
-            by_stem[stem_of(parts)][code] += count
-            by_operation[parts.operation][code[_STEM:]] += count
-    rows = np.full((len(operations), len(sites)), -1, dtype=np.int64)
-    continued = list[list[tuple[str, float]]]()
-    seen = list[int]()
-    for first, operation in enumerate(operations):
-        ending = min(by_operation[operation].items(), key=lambda item: (-item[1], item[0]))
-        usual = ending[1] / by_operation[operation].total()
-        for second, site in enumerate(sites):
-            if site[0] != operation[0]:
-                continue
-            stem = stem_of(Parts(operation, site))
-            composed = stem + ending[0]
-            if stem in by_stem:
-                options = _likely(by_stem[stem])
-            else:
-                options = [(composed, usual)] if accept is None or accept(composed) else []
-            if options:
-                rows[first, second] = len(continued)
-                continued.append(options)
-                seen.append(by_stem[stem].total() if stem in by_stem else 0)
-    known = sorted({code for options in continued for code, _ in options})
-    number_of = {code: number for number, code in enumerate(known)}
-    shares = _postings([[(number_of[code], share) for code, share in options] for options in continued], len(known))
-    counts = np.array([codes[code] for code in known], dtype=np.float64)
-    return Completions(known, counts, rows, np.array(seen, dtype=np.float64), shares)
-
-
-def _likely(counts: Counter[str]) -> list[tuple[str, float]]:
-    total = counts.total()
-    return sorted((code, count / total) for code, count in counts.items() if count / total >= _LEAST_SHARE)
-
-
-def _postings(rows: list[list[tuple[int, float]]], width: int) -> Postings:
-    pointers = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
-    columns = np.array([column for row in rows for column, _ in row], dtype=np.int32)
-    values = np.array([value for row in rows for _, value in row], dtype=np.float32)
-    return Postings(pointers, columns, values, width)
