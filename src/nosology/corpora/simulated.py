@@ -16,20 +16,15 @@ from random import Random
 
 import numpy as np
 
+from nosology.corpora.simulation.page import Admission, Page
+from nosology.corpora.simulation.phrasing import read_phrasing
 from nosology.corpora.simulation.planning import Planner
 from nosology.corpora.simulation.population import Labels, Patients, draw_labels, draw_patients, draw_splits
+from nosology.corpora.simulation.second_notes import take_for_second_note, write_addendum, write_radiology
 from nosology.corpora.simulation.settings import SimulatedConfig
 from nosology.corpora.simulation.truth import EncounterTruth, Role, SimulatedMention, SimulationTruth
 from nosology.corpora.simulation.world import World, build_world
-from nosology.corpora.simulation.writing import (
-    Admission,
-    Page,
-    SummaryWriter,
-    take_for_second_note,
-    write_addendum,
-    write_radiology,
-)
-from nosology.corpora.simulation.phrasing import read_phrasing
+from nosology.corpora.simulation.writing import SummaryWriter
 from nosology.types import Corpus, Encounter, Evidence, GoldCode, Note, Span
 
 __all__ = ["SimulatedConfig", "Simulation", "simulate_corpus", "simulate_with_truth"]

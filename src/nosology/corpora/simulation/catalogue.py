@@ -20,7 +20,7 @@ FALLBACK_GROUP = GROUP_NAMES.index("social")
 
 @dataclass(frozen=True, slots=True)
 class CatalogueCode:
-    """A billable code: its title, further terms in its tables, its disease group and the sex it is bound to ("" = any)."""
+    """A billable code: title, further terms in its tables, disease group, and the sex it is bound to."""
 
     code: str
     title: str

@@ -20,9 +20,8 @@ _ENDINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("oma", ("{0} tumor", "{0} mass")),
     ("ectomy", ("{0} removed", "s/p removal of {0}")),
 )
-_DANGLING = frozenset(
-    "of w/ w/o with without and & + or to in the d/t from on for by - other c/b 2/2 s/p abnormal left right".split()
-)
+_UNFINISHED = "of w/ w/o with without and & + or to in the d/t from on for by - other c/b 2/2 s/p abnormal left right"
+_DANGLING = frozenset(_UNFINISHED.split())
 _IMPLIED_KIND = {"rx": "drug", "lab": "lab", "fx": "finding"}
 
 

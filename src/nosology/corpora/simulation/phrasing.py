@@ -55,7 +55,7 @@ def _slot(name: str, random: Random) -> str:
 
 def _frame(text: str) -> Frame:
     before, _, after = text.partition("{m}")
-    begins = not before and after.endswith(".") or before.endswith(("# ", ". ", ": "))
+    begins = (not before and after.endswith(".")) or before.endswith(("# ", ". ", ": "))
     return Frame(before, after, begins, "{" in before or "{" in after)
 
 

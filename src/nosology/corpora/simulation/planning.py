@@ -1,4 +1,4 @@
-"""Decides what an encounter's notes will mention: for each label no, one or several mentions; uncoded conditions; distractors."""
+"""Decides what an encounter's notes mention: each label never or a few times; uncoded conditions; distractors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from nosology.corpora.simulation.tables import GROUP_NAMES
 from nosology.corpora.simulation.truth import Role
 from nosology.corpora.simulation.world import TOPICS_PER_GROUP, World, WorldCode
 
-_Any = TypeVar("_Any")
+_Choice = TypeVar("_Choice")
 
 _SECOND_MENTION, _THIRD_MENTION = 0.45, 0.3
 _IMPLIED_CHANCE = 0.35
+_RAREST_HIDDEN, _RARE_FROM = 0.8, 0.4
+"""The hidden share of mentions rises with the code's rank up to this share, reached at this share of the ranks."""
+_HEAD_BIAS = 2.0
 _HIDDEN_DISTRACTORS = 0.35
 _SECTIONS: dict[str, tuple[tuple[str, float], ...]] = {
     "chronic": (("past_history", 0.42), ("history", 0.62), ("course", 0.82), ("diagnosis", 1.0)),
@@ -78,6 +81,7 @@ class Planner:
         self._config = config
         self._codes = world.codes
         self._pools = _Pools(world)
+        self._hidden_share = [_hidden_share(config.hidden_share, i / len(world.codes)) for i in range(len(world.codes))]
         self._spoken = [_all_wordings(code) for code in world.codes]
 
     def plan(self, labels: Sequence[int], earlier: Sequence[int], group: int, random: Random) -> Plan:
@@ -113,14 +117,15 @@ class Planner:
         code = self._codes[position]
         used: set[str] = set()
         for _ in range(times):
-            wording = self._wording(code, random)
+            wording = self._wording(position, random)
             section = _section_for(code, wording, random)
             if section not in used:
                 used.add(section)
                 plan.put(section, Item(wording.text, position, role, wording.kind))
 
-    def _wording(self, code: WorldCode, random: Random) -> Wording:
-        if (random.random() < self._config.hidden_share or not code.readable) and (code.hidden or code.implied):
+    def _wording(self, position: int, random: Random) -> Wording:
+        code = self._codes[position]
+        if (random.random() < self._hidden_share[position] or not code.readable) and (code.hidden or code.implied):
             if code.implied and (not code.hidden or random.random() < _IMPLIED_CHANCE):
                 return code.implied[int(random.random() * len(code.implied))]
             return _early(code.hidden, random)
@@ -130,7 +135,7 @@ class Planner:
         position = self._pools.of_group(group, random)
         if position not in taken:
             taken.add(position)
-            wording = self._wording(self._codes[position], random)
+            wording = self._wording(position, random)
             plan.put(
                 _section_for(self._codes[position], wording, random),
                 Item(wording.text, position, Role.UNCODED, wording.kind),
@@ -223,16 +228,21 @@ class _Pools:
 
 
 def _leading(pool: list[int], random: Random) -> int:
-    return pool[int(len(pool) * random.random() ** 3)]
+    return pool[int(len(pool) * random.random() ** _HEAD_BIAS)]
 
 
-def _early(wordings: Sequence[_Any], random: Random) -> _Any:
+def _early(wordings: Sequence[_Choice], random: Random) -> _Choice:
     """One of several wordings, the earlier the likelier."""
     return wordings[int(len(wordings) * random.random() ** 1.5)]
 
 
 def _whole(expected: float, random: Random) -> int:
     return int(expected + random.random())
+
+
+def _hidden_share(base: float, rank: float) -> float:
+    """The rarer a code, the longer its title and the less often it is written that way."""
+    return base + max(0.0, _RAREST_HIDDEN - base) * min(1.0, rank / _RARE_FROM)
 
 
 def _section_for(code: WorldCode, wording: Wording, random: Random) -> str:

@@ -64,7 +64,7 @@ class Labels:
 
 
 def planned_counts(n_codes: int, n_encounters: int, labels_per_note: float) -> Ints:
-    """How many encounters carry each code, the most frequent first: MIMIC-III's curve, fitted to the number of labels."""
+    """How many encounters carry each code, most frequent first: MIMIC-III's curve, fitted to the number of labels."""
     ranks = np.arange(1, n_codes + 1, dtype=np.float64)
     curve = np.exp(np.interp(np.log(ranks / n_codes), np.log(_RANKS), np.log(_COUNTS)))
     cap = np.maximum(_TOP_SHARE * n_encounters * ranks**-_TOP_DECAY, 1.0)
@@ -122,7 +122,7 @@ def _relatedness() -> Floats:
     together = np.full((len(GROUP_NAMES), len(GROUP_NAMES)), 0.05)
     for concept in read_concepts():
         members = [GROUP_NAMES.index(name) for name in concept.groups]
-        together[np.ix_(members, members)] += 1.0
+        together[np.ix_(np.array(members), np.array(members))] += 1.0
     np.fill_diagonal(together, 0.0)
     together[:, [_NEWBORN, _OBSTETRICS]] = 0.0
     return together / together.sum(axis=1, keepdims=True)
@@ -139,7 +139,7 @@ def _draw_profiles(main: Ints, age: Ints, patient_of: Ints, rng: np.random.Gener
         groups[np.arange(n_patients), np.minimum(other, n_groups - 1)] += weight
     groups[:, [_NEWBORN, _OBSTETRICS]] *= np.isin(main, [_NEWBORN, _OBSTETRICS])[:, None]
     groups[age < 18] = 0.0
-    groups[np.ix_(age < 18, [_NEWBORN, _CONGENITAL])] = (0.85, 0.15)
+    groups[np.ix_(age < 18, np.array([_NEWBORN, _CONGENITAL]))] = (0.85, 0.15)
     within = rng.dirichlet(np.full(TOPICS_PER_GROUP, 0.5), size=(n_patients, n_groups))
     topics = (groups[:, :, None] * within).reshape(n_patients, -1)[patient_of]
     group_of = _admission_groups(main, age, patient_of, rng)

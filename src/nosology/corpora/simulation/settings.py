@@ -11,7 +11,7 @@ SYSTEMS = ("icd10cm", "icd9cm")
 
 @dataclass(frozen=True, slots=True)
 class SimulatedConfig:
-    """A simulated corpus, fixed by its values: equal values give equal texts on every machine with the same code tables.
+    """A simulated corpus: equal values give equal texts on every machine with the same code tables.
 
     Args:
         n_admissions: number of encounters.
@@ -23,7 +23,8 @@ class SimulatedConfig:
         labels_per_note: mean number of codes of an encounter.
         splits: shares of encounters in train, dev and test; patients are never split.
         absent_share: share of labels without any mention in the text.
-        hidden_share: share of mentions whose wording no source the coder may read contains.
+        hidden_share: share of a frequent code's mentions whose wording no source the coder may read contains; rare
+            codes, whose titles nobody writes out, have more.
         distractor_share: share of distractors (negated, family, past, ...) among the matches of known expressions.
         uncoded_share: share of plain mentions, beside those of labels, that no coder picked up.
         extra_note_share: share of encounters with a second note (radiology report or addendum).
@@ -39,10 +40,10 @@ class SimulatedConfig:
     words_per_note: int = 350
     labels_per_note: float = 13.0
     splits: tuple[float, float, float] = (0.8, 0.1, 0.1)
-    absent_share: float = 0.2
-    hidden_share: float = 0.5
+    absent_share: float = 0.23
+    hidden_share: float = 0.45
     distractor_share: float = 0.38
-    uncoded_share: float = 0.1
+    uncoded_share: float = 0.6
     extra_note_share: float = 0.1
     term_lists: tuple[str, ...] = ()
 

@@ -105,7 +105,7 @@ def read_substitutions() -> Mapping[str, tuple[Substitution, ...]]:
 @cache
 def read_roots() -> Mapping[str, str]:
     """Greek and Latin roots in plain words."""
-    return {root: plain for root, plain in _rows("roots.tsv")}
+    return {row[0]: row[1] for row in _rows("roots.tsv")}
 
 
 @cache

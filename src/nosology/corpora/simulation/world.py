@@ -28,7 +28,7 @@ from nosology.corpora.simulation.paraphrase import (
 from nosology.corpora.simulation.tables import GROUP_NAMES, Concept, read_concepts, read_groups
 from nosology.errors import ConfigError, CorpusError
 
-WORLD_SEED = 20_26
+WORLD_SEED = 2026
 HIDDEN_WORDINGS = 5
 """How many hidden paraphrases a code has at most."""
 TOPICS_PER_GROUP = 3

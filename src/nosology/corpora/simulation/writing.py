@@ -1,15 +1,14 @@
-"""Writes an encounter's notes from its plan: MIMIC's sections, lists and prose, and where every mention stands."""
+"""Writes a discharge summary from its plan: MIMIC's sections, lists and prose."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from random import Random
 
-from nosology.corpora.simulation.phrasing import Frame, filled, read_phrasing
+from nosology.corpora.simulation.page import Admission, Page
+from nosology.corpora.simulation.phrasing import Frame, read_phrasing
 from nosology.corpora.simulation.planning import Item, Plan
-from nosology.corpora.simulation.truth import Role
 
 _WORDS_OF_SCAFFOLD = 184
 _WORDS_OF_MENTION = 8.5
@@ -22,82 +21,6 @@ _FILLER_SHARES = (
     ("medications", 0.1),
     ("instructions", 0.05),
 )
-_EPONYMS = frozenset(
-    "hodgkin parkinson alzheimer crohn burkitt merkel cushing graves addison raynaud down turner marfan candida escherichia "
-    "staphylococcus streptococcus klebsiella pseudomonas clostridium laennec hashimoto sjogren lyme synthroid".split()
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """Who was admitted and when, as the note tells it."""
-
-    age: int
-    female: bool
-    group: int
-    admitted: str
-    discharged: str
-    born: str
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A mention in a note: the item, its section and where it stands."""
-
-    item: Item
-    section: str
-    start: int
-    end: int
-
-
-class Page:
-    """A note under construction."""
-
-    __slots__ = ("_length", "_parts", "_random", "_section", "placed")
-
-    def __init__(self, random: Random) -> None:
-        self._parts: list[str] = []
-        self._length = 0
-        self._random = random
-        self._section = ""
-        self.placed: list[Placed] = []
-
-    @property
-    def text(self) -> str:
-        """What is written so far."""
-        return "".join(self._parts)
-
-    def add(self, text: str) -> None:
-        """Write plain text."""
-        self._parts.append(text)
-        self._length += len(text)
-
-    def open(self, section: str, heading: str) -> None:
-        """Begin a section."""
-        self._section = section
-        self.add(f"{heading}:\n")
-
-    def mention(self, item: Item, *, capital: bool = False) -> None:
-        """Write the words of a mention, as they begin or continue a sentence, and keep where they stand."""
-        text = item.text
-        if capital and text[:1].islower():
-            text = text[:1].upper() + text[1:]
-        elif not capital and _is_common_noun(text):
-            text = text[:1].lower() + text[1:]
-        start = self._length
-        self.add(text)
-        self.placed.append(Placed(item, self._section, start, self._length))
-
-    def sentence(self, frame: Frame, item: Item, *, lead: str = "") -> None:
-        """Write a mention inside its frame, after ``lead``."""
-        before, after = frame.before, frame.after
-        if frame.has_slots:
-            before, after = filled(before, self._random), filled(after, self._random)
-        if lead:
-            self.add(lead)
-        self.add(before[:1].upper() + before[1:] if not lead else before)
-        self.mention(item, capital=frame.begins)
-        self.add(after)
 
 
 class SummaryWriter:
@@ -218,19 +141,8 @@ class SummaryWriter:
             self.page.add(line + " ")
 
     def _opening(self, items: Sequence[Item]) -> None:
-        who = self._admission
         self._opened_with = 3 if len(items) > 1 else 1
-        title = "Ms." if who.female else "Mr."
-        sex = (
-            ("woman" if who.female else "man") if self._random.random() < 0.5 else ("female" if who.female else "male")
-        )
-        person = (
-            f"{title} [**Known lastname {1000 + int(self._random.random() * 9000)}**] is a {who.age} year old {sex}"
-        )
-        if not who.age:
-            person = f"Baby {'girl' if who.female else 'boy'} [**Known lastname {1000 + int(self._random.random() * 9000)}**] is a newborn"
-        elif self._random.random() < 0.4:
-            person = f"{who.age}{'F' if who.female else 'M'}"
+        person = self._person()
         if not items:
             self.page.add(f"{person} who was admitted to the service. ")
             return
@@ -239,6 +151,18 @@ class SummaryWriter:
             self.page.add("" if not number else " and " if number == len(items) - 1 else ", ")
             self.page.mention(item)
         self.page.add(" who was admitted for further care. ")
+
+    def _person(self) -> str:
+        """Who the note is about: "Ms. [**Known lastname 1234**] is a 71 year old woman", "71F"."""
+        who, female = self._admission, self._admission.female
+        name = f"[**Known lastname {1000 + int(self._random.random() * 9000)}**]"
+        draw = self._random.random()
+        if not who.age:
+            return f"Baby {'girl' if female else 'boy'} {name} is a newborn"
+        if draw < 0.4:
+            return f"{who.age}{'F' if female else 'M'}"
+        sex = ("woman" if female else "man") if draw < 0.7 else ("female" if female else "male")
+        return f"{'Ms.' if female else 'Mr.'} {name} is a {who.age} year old {sex}"
 
     def _pronoun(self) -> str:
         draw = self._random.random()
@@ -354,56 +278,3 @@ class SummaryWriter:
         self.page.add("\n\n")
         self._open("followup", "Followup Instructions")
         self.page.add(self._pick(self._phrasing.filler["followup"]) + "\n")
-
-
-def _is_common_noun(text: str) -> bool:
-    """Whether a capital at the beginning is only the title's: "Gout", but not "DVT", "Q fever" or "Crohn's"."""
-    word = text.split(" ", 1)[0].split("-", 1)[0]
-    return len(word) > 2 and word.isalpha() and word[1:].islower() and word.lower() not in _EPONYMS
-
-
-def take_for_second_note(plan: Plan) -> list[Item]:
-    """Take up to two findings out of the plan that another note can report."""
-    candidates = [
-        item
-        for item in plan.sections.get("results", [])
-        if item.wording != "lab" and item.role in (Role.LABEL, Role.UNCODED, Role.NEGATED)
-    ]
-    taken = candidates[:2]
-    if taken:
-        plan.sections["results"] = [item for item in plan.sections["results"] if item not in taken]
-    return taken
-
-
-def write_radiology(items: Sequence[Item], admission: Admission, random: Random) -> Page:
-    """A radiology report on some of the encounter's findings."""
-    phrasing = read_phrasing()
-    page = Page(random)
-    page.add(
-        f"[**{admission.admitted}**] {1 + int(random.random() * 12)}:{10 + int(random.random() * 50)} PM\n STUDY AND REPORT\n\n"
-    )
-    page.open("indication", "INDICATION")
-    page.add(f"{admission.age} year old {'woman' if admission.female else 'man'}, evaluate for change.\n\n")
-    page.open("findings", "FINDINGS")
-    page.add(
-        "Comparison is made with the prior study. The visualized structures are otherwise unremarkable. Lines and tubes as described.\n\n"
-    )
-    page.open("impression", "REPORT")
-    for item in items:
-        frames = phrasing.frames(item.role, "results" if item.role.is_distractor else "radiology")
-        page.sentence(frames[int(random.random() * len(frames))], item)
-        page.add("\n")
-    return page
-
-
-def write_addendum(admission: Admission, random: Random) -> Page:
-    """An addendum to the discharge summary without findings of its own."""
-    phrasing = read_phrasing()
-    page = Page(random)
-    page.open("addendum", "Addendum")
-    lines = phrasing.filler["course_filler"]
-    page.add(
-        " ".join(lines[int(random.random() * len(lines))] for _ in range(2))
-        + f"\n\nDictated on [**{admission.discharged}**]\n"
-    )
-    return page
