@@ -79,14 +79,22 @@ def _considered(coded: CodedEncounter) -> Sequence[SuggestedCode]:
 
 
 def _marks(note: Note, assigned: Sequence[SuggestedCode]) -> list[_Mark]:
-    marks = {
-        _Mark(part, row)
-        for row, suggested in enumerate(assigned, start=1)
-        for evidence in suggested.evidence
-        if evidence.note_id == note.note_id
-        for part in evidence.parts
-    }
+    marks = list[_Mark]()
+    for row, suggested in enumerate(assigned, start=1):
+        parts = [part for one in suggested.evidence if one.note_id == note.note_id for part in one.parts]
+        marks += [_Mark(span, row) for span in _joined(parts)]
     return sorted(marks, key=lambda mark: (mark.span, mark.row))
+
+
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    """The same characters as fewest spans: a code's evidence may overlap itself, its marks must not."""
+    joined = list[Span]()
+    for span in sorted(spans):
+        if joined and span.start <= joined[-1].end:
+            joined[-1] = Span(joined[-1].start, max(span.end, joined[-1].end))
+        else:
+            joined.append(span)
+    return joined
 
 
 def _marked_text(note: Note, marks: Sequence[_Mark], *, colours: bool) -> Text:
@@ -201,10 +209,19 @@ def _cells(encounter: Encounter, suggested: SuggestedCode, number: Text) -> tupl
 
 
 def _evidence_words(encounter: Encounter, evidence: Iterable[Evidence]) -> list[str]:
+    """What the strongest evidence says, each wording once; what overlaps stronger evidence adds nothing to read."""
     words = dict[str, str]()
+    told = dict[str, list[Span]]()
     for one in evidence:
-        text = encounter.note(one.note_id).text
-        quoted = " … ".join(" ".join(_printable(text[part.start : part.end]).split()) for part in one.parts)
-        short = quoted if len(quoted) <= _EVIDENCE_CHARS else quoted[: _EVIDENCE_CHARS - 1] + "…"
+        spans = told.setdefault(one.note_id, [])
+        if any(part.start < other.end and other.start < part.end for part in one.parts for other in spans):
+            continue
+        spans += one.parts
+        short = _quoted(encounter.note(one.note_id).text, one)
         words.setdefault(short.casefold(), short)
     return list(words.values())[:_EVIDENCE_SHOWN]
+
+
+def _quoted(text: str, evidence: Evidence) -> str:
+    quoted = " … ".join(" ".join(_printable(text[part.start : part.end]).split()) for part in evidence.parts)
+    return quoted if len(quoted) <= _EVIDENCE_CHARS else quoted[: _EVIDENCE_CHARS - 1] + "…"
