@@ -52,7 +52,8 @@ def readable_wordings(title: str, terms: Iterable[str]) -> tuple[str, ...]:
     found = {normalized(wording): wording for wording in _from_sources(title, terms)}
     found.pop("", None)
     short = [wording for wording in found.values() if len(wording.split()) <= MAX_WORDS]
-    return tuple(sorted(short, key=lambda wording: len(wording.split())))
+    without_brackets = [wording for wording in short if not _BRACKETS.search(wording)]
+    return tuple(sorted(without_brackets or short, key=lambda wording: len(wording.split())))
 
 
 def known_expressions(title: str, terms: Iterable[str]) -> frozenset[str]:

@@ -26,6 +26,12 @@ class Admission:
     discharged: str
     born: str
 
+    @property
+    def years_of_illness(self) -> tuple[int, int]:
+        """When earlier illnesses can have been: the last twenty years of an adult's life, up to the year before."""
+        year = int(self.admitted.split("-")[0])
+        return (year, year) if not self.age else (year - min(20, self.age), year - 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -40,12 +46,13 @@ class Placed:
 class Page:
     """A note under construction."""
 
-    __slots__ = ("_length", "_parts", "_random", "_section", "placed")
+    __slots__ = ("_length", "_parts", "_random", "_section", "_years", "placed")
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, admission: Admission, random: Random) -> None:
         self._parts: list[str] = []
         self._length = 0
         self._random = random
+        self._years = admission.years_of_illness
         self._section = ""
         self.placed: list[Placed] = []
 
@@ -79,7 +86,8 @@ class Page:
         """Write a mention inside its frame, after ``lead``."""
         before, after = frame.before, frame.after
         if frame.has_slots:
-            before, after = filled(before, self._random), filled(after, self._random)
+            before = filled(before, self._random, self._years)
+            after = filled(after, self._random, self._years)
         if lead:
             self.add(lead)
         self.add(before[:1].upper() + before[1:] if not lead else before)

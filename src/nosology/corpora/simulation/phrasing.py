@@ -27,19 +27,19 @@ class Frame:
     has_slots: bool
 
 
-def filled(text: str, random: Random) -> str:
-    """Fill the slots of a template with numbers, dates and plans."""
-    return _SLOT.sub(lambda match: _slot(match.group(1), random), text)
+def filled(text: str, random: Random, years: tuple[int, int] = (2101, 2160)) -> str:
+    """Fill the slots of a template with numbers, dates, plans, and years between two years."""
+    return _SLOT.sub(lambda match: _slot(match.group(1), random, years), text)
 
 
-def _slot(name: str, random: Random) -> str:
+def _slot(name: str, random: Random, years: tuple[int, int]) -> str:
     if name == "plan":
         plans = cast("list[str]", read_frames()["plans"]["general"])
         return plans[int(random.random() * len(plans))]
     if name == "date":
         return f"{1 + int(random.random() * 12)}-{1 + int(random.random() * 28)}"
     if name == "year":
-        return str(2101 + int(random.random() * 60))
+        return str(years[0] + int(random.random() * (years[1] - years[0] + 1)))
     low, high = {
         "n": (1, 9),
         "n2": (10, 99),

@@ -232,6 +232,8 @@ class _Dealer:
         topics = np.array([topic for topic, _ in code.topics])
         mass = np.array([share for _, share in code.topics]) * self._cumulative[topics, -1]
         found = np.zeros(0, dtype=np.int64)
+        if not mass.sum():  # a small population can lack newborns, say
+            return found
         for _ in range(_ROUNDS):
             drawn = self._draw(topics, mass / mass.sum(), 2 * count + 2)
             drawn = self._with_other_admissions(drawn) if code.kind in ("chronic", "status") else drawn

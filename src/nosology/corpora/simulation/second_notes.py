@@ -27,7 +27,7 @@ def take_for_second_note(plan: Plan) -> list[Item]:
 def write_radiology(items: Sequence[Item], admission: Admission, random: Random) -> Page:
     """A radiology report on some of the encounter's findings."""
     phrasing = read_phrasing()
-    page = Page(random)
+    page = Page(admission, random)
     clock = f"{1 + int(random.random() * 12)}:{10 + int(random.random() * 50)} PM"
     page.add(f"[**{admission.admitted}**] {clock}\n STUDY AND REPORT\n\n")
     page.open("indication", "INDICATION")
@@ -48,7 +48,7 @@ def write_radiology(items: Sequence[Item], admission: Admission, random: Random)
 def write_addendum(admission: Admission, random: Random) -> Page:
     """An addendum to the discharge summary without findings of its own."""
     phrasing = read_phrasing()
-    page = Page(random)
+    page = Page(admission, random)
     page.open("addendum", "Addendum")
     lines = phrasing.filler["course_filler"]
     page.add(

@@ -42,7 +42,7 @@ class SummaryWriter:
         self._fillers = {section: int(fillers * share + random.random()) for section, share in _FILLER_SHARES}
         self._bullet = ("{n}. ", "- ", "", "* ")[int(random.random() * 4)]
         self._loud = random.random() < 0.2
-        self.page = Page(random)
+        self.page = Page(admission, random)
 
     def write(self) -> Page:
         """The whole summary, section by section."""
