@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -208,7 +209,7 @@ class KnowledgeBase:
             return cls.from_arrays(arrays, strings)
         except FileNotFoundError:
             problem = f"this model has no {FILE_NAME}; train it again"
-        except (OSError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile, zlib.error):
             problem = "the knowledge base cannot be read; copy the model again or train it again"
         raise ModelError(problem, path=path)
 

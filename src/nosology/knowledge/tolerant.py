@@ -176,7 +176,7 @@ def _reach(word: str, candidate: str) -> int:
 def _begin_alike(word: str, candidate: str) -> bool:
     """The same first letter, but for a silent h and for the first two letters swapped."""
     swapped = word[0] == candidate[1] and word[1] == candidate[0]
-    return swapped or word.removeprefix("h")[:1] == candidate.removeprefix("h")[:1]
+    return swapped or word[0] == candidate[0] or word.removeprefix("h")[0] == candidate.removeprefix("h")[0]
 
 
 def _is_another_word(word: str, candidate: str) -> bool:
