@@ -29,7 +29,7 @@ class IsotonicCalibration:
 
     @staticmethod
     def fit(scores: NDArray[np.float64], outcomes: NDArray[np.bool_]) -> IsotonicCalibration:
-        """The least-squares rising fit of outcomes on scores.
+        """The least-squares rising fit of outcomes on scores; equal scores are one point.
 
         Args:
             scores: of candidates, out of fold; ``[candidate]``.
@@ -37,10 +37,10 @@ class IsotonicCalibration:
         """
         if len(scores) == 0:
             return IsotonicCalibration(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
-        order = np.argsort(scores, kind="stable")
+        tied, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+        shares = np.bincount(place, weights=outcomes.astype(np.float64)) / counts
         means, weights, centres = list[float](), list[float](), list[float]()
-        for score, outcome in zip(scores[order].tolist(), outcomes[order].tolist(), strict=True):
-            mean, weight, centre = float(outcome), 1.0, score
+        for mean, weight, centre in zip(shares.tolist(), counts.tolist(), tied.tolist(), strict=True):
             while means and means[-1] >= mean:
                 last_mean, last_weight, last_centre = means.pop(), weights.pop(), centres.pop()
                 total = weight + last_weight
