@@ -28,6 +28,8 @@ from nosology.ranking.source import Mention, TrainingExample, TrainingSet
 from nosology.types import CodedEncounter, Corpus, Encounter, Note, SuggestedCode
 
 Progress = Callable[[str, float], None]
+_SHOWN = 0.01
+"""Candidates below this probability are listed for the ranking, but come without evidence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +171,8 @@ class Coder:
         stream: TokenStream,
         mentions: Mapping[str, Sequence[Mention]],
     ) -> SuggestedCode:
-        evidence, expressions = choose_evidence(stream, mentions.get(code, ()))
+        worth_showing = probability >= _SHOWN
+        evidence, expressions = choose_evidence(stream, mentions.get(code, ()) if worth_showing else ())
         assigned = not abstained and probability >= self.threshold
         system, title = self.titles.system(code), self.titles.title(code)
         return SuggestedCode(code, system, probability, assigned, evidence, expressions, title)

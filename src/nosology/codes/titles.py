@@ -29,6 +29,10 @@ class TitleTable:
         """The code system, empty for a code that no table has."""
         return self._row(code)[0]
 
+    def exists(self, code: str) -> bool:
+        """Whether an open system has exactly this code."""
+        return any(code in system for system in self._systems)
+
     def rows(self, labels: Iterable[str]) -> list[tuple[str, str, str]]:
         """(code, system, title) of some labels, sorted."""
         return [(code, *self._row(code)) for code in sorted(set(labels))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,18 @@ from nosology.knowledge.base import KnowledgeBase
 from nosology.knowledge.terms import keys_by_code
 from nosology.ranking.association import AssociationOptions, AssociationSource, Terms
 from nosology.ranking.candidates import CandidateGenerator, Proposal
+from nosology.ranking.composition import CompositionSource
 from nosology.ranking.mentions import MentionSource
 from nosology.ranking.priors import CodePriors
+from nosology.ranking.retrieval import RetrievalOptions, RetrievalSource
 from nosology.ranking.source import CandidateSource, TrainingSet
 
-SOURCES = {"mentions": MentionSource, "association": AssociationSource}
+SOURCES = {
+    "mentions": MentionSource,
+    "association": AssociationSource,
+    "retrieval": RetrievalSource,
+    "composition": CompositionSource,
+}
 """Every kind of source by the name of its files in a model."""
 
 Progress = Callable[[str, float], None]
@@ -29,18 +36,22 @@ class SourcePlan:
     """What the sources are fitted with besides the training encounters.
 
     Args:
-        terms: keys of titles and terms, by code.
+        knowledge: expressions of the code tables and term lists.
+        terms: keys of titles and terms, by code seen in training.
         title: of a code, in lower case.
+        exists: whether a code stands in a table.
         use_evidence: whether to mine marked evidence.
-        use_association: whether to learn which words go with a code.
-        association: how.
+        association: how to learn which words go with a code; ``None``: not at all.
+        retrieval: how to find codes by their titles and terms; ``None``: not at all.
     """
 
+    knowledge: KnowledgeBase
     terms: Terms
     title: Callable[[str], str]
-    use_evidence: bool = True
-    use_association: bool = True
-    association: AssociationOptions = field(default_factory=AssociationOptions)
+    exists: Callable[[str], bool]
+    use_evidence: bool
+    association: AssociationOptions | None
+    retrieval: RetrievalOptions | None
 
 
 def plan_sources(training: TrainingSet, knowledge: KnowledgeBase, titles: TitleTable, recipe: Recipe) -> SourcePlan:
@@ -53,25 +64,31 @@ def plan_sources(training: TrainingSet, knowledge: KnowledgeBase, titles: TitleT
         recipe: the recipe.
     """
     wanted = {code for example in training.examples for code in example.code_set}
+    quotas = recipe.candidates
+    by_association = recipe.knowledge.mined_association and quotas.association > 0
+    by_terms = len(knowledge) > 0 and quotas.unseen + quotas.seen > 0
     return SourcePlan(
+        knowledge=knowledge,
         terms=keys_by_code(expression for code in sorted(wanted) for expression in knowledge.of_code(code)),
         title=lambda code: titles.title(code).lower(),
+        exists=titles.exists,
         use_evidence=recipe.knowledge.mined_evidence,
-        use_association=recipe.knowledge.mined_association,
-        association=AssociationOptions(candidates=recipe.candidates.association),
+        association=AssociationOptions(candidates=quotas.association) if by_association else None,
+        retrieval=RetrievalOptions(unseen=quotas.unseen, seen=quotas.seen) if by_terms else None,
     )
 
 
 def fit_generator(training: TrainingSet, plan: SourcePlan) -> CandidateGenerator:
     """Every source that the plan wants and the encounters allow."""
-    sources = list[CandidateSource]()
+    sources = list[CandidateSource | None]()
     if plan.use_evidence:
-        mentions = MentionSource.fit(training)
-        if mentions is not None:
-            sources.append(mentions)
-    if plan.use_association:
+        sources += [MentionSource.fit(training), CompositionSource.fit(training, plan.exists)]
+    if plan.association is not None:
         sources.append(AssociationSource.fit(training, plan.terms, plan.association))
-    return CandidateGenerator(tuple(sources), CodePriors.fit(training, plan.title))
+    if plan.retrieval is not None:
+        sources.append(RetrievalSource.fit(training, plan.knowledge, plan.retrieval))
+    fitted = tuple(source for source in sources if source is not None)
+    return CandidateGenerator(fitted, CodePriors.fit(training, plan.title))
 
 
 def cross_fit(training: TrainingSet, plan: SourcePlan, folds: NDArray[np.int64], progress: Progress) -> list[Proposal]:

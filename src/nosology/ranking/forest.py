@@ -27,22 +27,20 @@ class Forest:
 
     Args:
         features: which feature each node asks; int32 ``[node]``, 0 in a leaf.
-        thresholds: float64 ``[node]``, +inf in a leaf.
+        thresholds: float32 ``[node]``, rounded down, which decides like the original for float32 rows; +inf in a leaf.
         left, right: each node's children; int32 ``[node]``.
         values: float32 ``[node]``.
         roots: the first node of each tree; int32 ``[tree]``.
-        depth: the longest way from a root to a leaf.
         bias, scale: as in the formula.
         is_logit: whether the score is log odds (boosting) or a probability (averaging).
     """
 
     features: NDArray[np.int32]
-    thresholds: NDArray[np.float64]
+    thresholds: NDArray[np.float32]
     left: NDArray[np.int32]
     right: NDArray[np.int32]
     values: NDArray[np.float32]
     roots: NDArray[np.int32]
-    depth: int
     bias: float
     scale: float
     is_logit: bool
@@ -58,32 +56,36 @@ class Forest:
         return 1.0 / (1.0 + np.exp(-score)) if self.is_logit else score
 
     def _score(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        width = rows.shape[1]
+        width, trees = rows.shape[1], len(self.roots)
         flat = rows.ravel()
-        offsets = np.repeat(np.arange(len(rows), dtype=np.int64) * width, len(self.roots))
-        nodes = np.tile(self.roots, len(rows))
-        for _ in range(self.depth):
+        leaves = np.tile(self.roots, len(rows))
+        walking = np.flatnonzero(self.left[leaves] != leaves)  # (row, tree) pairs that have not reached a leaf
+        nodes = leaves[walking]
+        offsets = (walking // trees * width).astype(np.int32)
+        while len(walking):
             goes_left = flat[offsets + self.features[nodes]] <= self.thresholds[nodes]
             nodes = np.where(goes_left, self.left[nodes], self.right[nodes])
-        sums = self.values[nodes].reshape(len(rows), len(self.roots)).sum(axis=1, dtype=np.float64)
+            leaves[walking] = nodes
+            inner = self.left[nodes] != nodes
+            walking, nodes, offsets = walking[inner], nodes[inner], offsets[inner]
+        sums = self.values[leaves].reshape(len(rows), trees).sum(axis=1, dtype=np.float64)
         return self.bias + self.scale * sums
 
     def state(self) -> Arrays:
-        scalars = np.array([self.depth, self.bias, self.scale, self.is_logit], dtype=np.float64)
+        scalars = np.array([self.bias, self.scale, self.is_logit], dtype=np.float64)
         names = ("features", "thresholds", "left", "right", "values", "roots")
         return {name: getattr(self, name) for name in names} | {"scalars": scalars}
 
     @staticmethod
     def from_state(arrays: Arrays) -> Forest:
-        depth, bias, scale, is_logit = (float(value) for value in arrays["scalars"])
+        bias, scale, is_logit = (float(value) for value in arrays["scalars"])
         return Forest(
             arrays["features"].astype(np.int32, copy=False),
-            arrays["thresholds"].astype(np.float64, copy=False),
+            arrays["thresholds"].astype(np.float32, copy=False),
             arrays["left"].astype(np.int32, copy=False),
             arrays["right"].astype(np.int32, copy=False),
             arrays["values"].astype(np.float32, copy=False),
             arrays["roots"].astype(np.int32, copy=False),
-            int(depth),
             bias,
             scale,
             bool(is_logit),
@@ -104,7 +106,6 @@ class Forest:
                     tree.children_right,
                     shares[:, 1] / shares.sum(axis=1),
                     tree.children_left < 0,
-                    int(tree.max_depth),
                 )
             )
         return _join(trees, bias=0.0, scale=1.0 / len(trees), is_logit=False)
@@ -124,7 +125,6 @@ class Forest:
                     nodes["right"],
                     nodes["value"],
                     nodes["is_leaf"].astype(np.bool_),
-                    int(nodes["depth"].max()),
                 )
             )
         return _join(trees, bias=float(fitted._baseline_prediction.item()), scale=1.0, is_logit=True)
@@ -138,11 +138,10 @@ class _Tree:
     right: NDArray[np.integer[Any]]
     values: NDArray[np.float64]
     is_leaf: NDArray[np.bool_]
-    depth: int
 
 
 def _join(trees: Iterable[_Tree], *, bias: float, scale: float, is_logit: bool) -> Forest:
-    features, thresholds, left, right, values, roots, depth, first = [], [], [], [], [], [], 0, 0
+    features, thresholds, left, right, values, roots, first = [], [], [], [], [], [], 0
     for tree in trees:
         own = np.arange(len(tree.is_leaf))
         features.append(np.where(tree.is_leaf, 0, tree.features))
@@ -151,17 +150,21 @@ def _join(trees: Iterable[_Tree], *, bias: float, scale: float, is_logit: bool) 
         right.append(np.where(tree.is_leaf, own, tree.right) + first)
         values.append(tree.values)
         roots.append(first)
-        depth = max(depth, tree.depth)
         first += len(own)
     return Forest(
         np.concatenate(features).astype(np.int32),
-        np.concatenate(thresholds).astype(np.float64),
+        _rounded_down(np.concatenate(thresholds)),
         np.concatenate(left).astype(np.int32),
         np.concatenate(right).astype(np.int32),
         np.concatenate(values).astype(np.float32),
         np.array(roots, dtype=np.int32),
-        depth,
         bias,
         scale,
         is_logit,
     )
+
+
+def _rounded_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The largest float32 not above each threshold."""
+    nearest = thresholds.astype(np.float32)
+    return np.where(nearest > thresholds, np.nextafter(nearest, np.float32(-np.inf)), nearest)

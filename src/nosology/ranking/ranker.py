@@ -37,7 +37,8 @@ def ranker_options(recipe: Recipe) -> RankerOptions:
 class Ranker:
     """The mean of a gradient boosting and a forest of randomised trees.
 
-    Boosting is sharper where features are precise, the forest steadier where a code has few examples.
+    Boosting is sharper where features are precise, the forest steadier where a code has few examples. Candidates that
+    the first forest finds hopeless keep its score, halved: the others would cost most of the time and change nothing.
 
     Args:
         forests: each gives a probability.
@@ -53,7 +54,14 @@ class Ranker:
         """
         if len(rows) == 0:
             return np.zeros(0)
-        return np.mean([forest.predict(rows) for forest in self.forests], axis=0)
+        first, *others = self.forests
+        scores = first.predict(rows)
+        if others:
+            hopeful = scores >= _HOPELESS
+            further = [forest.predict(rows[hopeful]) for forest in others]
+            scores[hopeful] = np.mean([scores[hopeful], *further], axis=0)
+            scores[~hopeful] /= 2.0
+        return scores
 
     @staticmethod
     def fit(rows: NDArray[np.float32], right: NDArray[np.bool_], options: RankerOptions, seed: int) -> Ranker:
@@ -68,6 +76,7 @@ class Ranker:
         if right.all() or not right.any():
             return Ranker((_constant(float(right.all())),))
         from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
+        from threadpoolctl import threadpool_limits
 
         forests = list[Forest]()
         if options.boosting_trees:
@@ -81,7 +90,8 @@ class Ranker:
                 "early_stopping": False,
                 "random_state": seed,
             }
-            boosting = HistGradientBoostingClassifier(**settings).fit(rows, right)
+            with threadpool_limits(1):  # its threads wait busily: on a machine with other work they cost minutes
+                boosting = HistGradientBoostingClassifier(**settings).fit(rows, right)
             forests.append(_checked(Forest.from_boosting(boosting), boosting.predict_proba(rows[:1000])[:, 1], rows))
         if options.random_trees:
             settings = {"min_samples_leaf": 5, "max_features": 0.3, "max_depth": _DEPTH, "n_jobs": -1}
@@ -119,6 +129,7 @@ _DEPTH = 20
 _BOOSTING_PACE = 10.0
 """Learning rate times trees: more trees take smaller steps."""
 _TOLERANCE = 1e-5
+_HOPELESS = 0.01
 
 
 def _checked(forest: Forest, expected: NDArray[np.float64], rows: NDArray[np.float32]) -> Forest:
@@ -132,7 +143,9 @@ def _checked(forest: Forest, expected: NDArray[np.float64], rows: NDArray[np.flo
 def _constant(probability: float) -> Forest:
     """A tree of one leaf, for training candidates that are all right or all wrong."""
     one = np.zeros(1, dtype=np.int32)
-    return Forest(one, np.array([np.inf]), one, one, np.array([probability], np.float32), one, 0, 0.0, 1.0, False)
+    return Forest(
+        one, np.array([np.inf], np.float32), one, one, np.array([probability], np.float32), one, 0.0, 1.0, False
+    )
 
 
 def out_of_fold_scores(
