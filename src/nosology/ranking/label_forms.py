@@ -21,9 +21,9 @@ _LEAST_SHARE = 0.02
 def candidate_labels(systems: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, str]:
     """The label that stands for each code; codes of a kind that no corpus like this one uses have none.
 
-    A kind is a system's length of codes, for leaves and for headings; it is used if at least 2 % of the distinct
-    training labels are of it. Where labels have a 7th character, each stem has one label, with the 7th character that
-    it mostly has in training ("A", the first encounter, if it was never seen).
+    All leaves of a system are one kind, its headings of one length another; a kind is used if more than 2 % of the
+    distinct training labels are of it. Where labels have a 7th character, each stem has one label, with the 7th
+    character that it mostly has in training ("A", the first encounter, if it was never seen).
 
     Args:
         systems: by code, its system; every code with terms.
@@ -84,7 +84,7 @@ def _as_label(stem: str, letters: list[str], form: str, counts: Mapping[str, int
 def _used_kinds(systems: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, bool] | None:
     """Of each code, whether its kind is used; ``None`` if no training label has terms, and nothing can be said."""
     headings = _headings(systems)
-    kind_of = {code: (system, code in headings, len(code.replace(".", ""))) for code, system in systems.items()}
+    kind_of = {code: (system, len(code) if code in headings else 0) for code, system in systems.items()}
     used = Counter(kind_of[label] for label in counts if label in kind_of)
     least = _LEAST_SHARE * sum(used.values())
     return {code: used[kind] > least for code, kind in kind_of.items()} if used else None

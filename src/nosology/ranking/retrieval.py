@@ -20,6 +20,7 @@ from nosology.knowledge.stream import TokenStream
 from nosology.knowledge.term_index import BILATERAL, IDLE, LEFT, RIGHT, SIDES, TermIndex, term_concepts
 from nosology.knowledge.translation import Cognates, Meanings, Phrase, learn_translations
 from nosology.preprocessing.assertion import PRECEDENCE
+from nosology.ranking.detector import SpanDetector
 from nosology.ranking.label_forms import candidate_labels
 from nosology.ranking.postings import Postings
 from nosology.ranking.source import Arrays, Mention, SourceOutput, TrainingExample, TrainingSet
@@ -27,10 +28,10 @@ from nosology.ranking.windows import Cover, Readings, TermCover, Windows, cut_wi
 from nosology.types import Assertion
 
 FEATURES = (
-    *("score", "coverage", "mass", "rank", "window_rank", "window_share", "note_share", "windows", "matched", "size"),
+    *("score", "coverage", "mass", "rank", "window_rank", "window_share", "windows", "matched", "size"),
     *("missing", "explained", "explained_elsewhere", "side", "category_rivals", "category_share", "seen"),
     *("log_category", "log_parent", "sharers", "least_chance", "mean_chance", "exact", "gap", "position"),
-    *("negated", "uncertain", "best_seen"),
+    *("negated", "uncertain", "worth", "peak"),
 )
 _SHARED_INDEX = "retrieval.index"
 _CATEGORY, _PARENT = 3, 5
@@ -91,6 +92,7 @@ class RetrievalSource:
         labels_of_sets: the labels of each set (columns), with the sides that they name (values).
         counts: training encounters with each of their codes.
         translations: by a word's concept, concepts of terms.
+        detector: tells which words look like evidence; ``None`` where no evidence was there to learn it from.
     """
 
     options: RetrievalOptions
@@ -101,6 +103,7 @@ class RetrievalSource:
     labels_of_sets: Postings
     counts: dict[str, int]
     translations: dict[str, Meanings]
+    detector: SpanDetector | None = None
     _number_of: dict[str, int] = field(init=False, repr=False)
     _cognates: Cognates = field(init=False, repr=False)
     _known: dict[tuple[str, ...], list[tuple[int, float]]] = field(init=False, repr=False)
@@ -124,7 +127,10 @@ class RetrievalSource:
 
     @staticmethod
     def fit(
-        training: TrainingSet, terms: Iterable[Expression], options: RetrievalOptions | None = None
+        training: TrainingSet,
+        terms: Iterable[Expression],
+        options: RetrievalOptions | None = None,
+        detector: SpanDetector | None = None,
     ) -> RetrievalSource | None:
         """Choose the labels that training makes plausible, and learn translations from its evidence.
 
@@ -133,6 +139,7 @@ class RetrievalSource:
             terms: titles and terms of every code of the encounters' systems, in any language. They are parsed at the
                 first fit of a cross-fitting; the later ones must be given the same.
             options: how candidates are found.
+            detector: of evidence words, fitted on the same encounters.
 
         Returns:
             The source; ``None`` if no term stands for a plausible label.
@@ -156,6 +163,7 @@ class RetrievalSource:
             _label_postings(entries, sets, codes),
             dict(sorted(counts.items())),
             learn_translations(_pairs(training.examples, index, label_of)),
+            detector,
         )
 
     @property
@@ -259,6 +267,7 @@ class RetrievalSource:
         assertions = note.stream.assertions(first, last)
         explained, elsewhere = _explained(codes, matches)
         rivals, shares = _rivals(codes, score)
+        worth = self._worth(note.stream)
         seen = self._seen[[hit.label for hit in hits]]
         return np.column_stack(
             [
@@ -268,7 +277,6 @@ class RetrievalSource:
                 np.arange(len(hits)),
                 cover.ranks[covers],
                 cover.shares[covers],
-                score / score[0],
                 np.bincount(cover.sets, minlength=int(sets.max()) + 1)[sets],
                 words,
                 sizes,
@@ -288,9 +296,13 @@ class RetrievalSource:
                 first / len(note.stream),
                 assertions == _NEGATED,
                 (assertions != _NEGATED) & (assertions != _PRESENT),
-                score[seen].max(initial=0.0) / score,
+                [float(worth[list(match.words)].mean()) for match in matches],
+                [float(worth[list(match.words)].max()) for match in matches],
             ]
         ).astype(np.float32)
+
+    def _worth(self, stream: TokenStream) -> NDArray[np.float64]:
+        return np.zeros(len(stream)) if self.detector is None else self.detector.probabilities(stream)
 
     def _log_counts(self, codes: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Of training codes of the same category, and of those that share one more character."""
@@ -310,7 +322,13 @@ class RetrievalSource:
         }
         for name, part in self._parts().items():
             arrays |= {f"{name}.{key}": value for key, value in part.state().items()}
+        names = list[str]()
+        if self.detector is not None:
+            found, strings = self.detector.state()
+            arrays |= {f"detector.{key}": value for key, value in found.items()}
+            names = strings["names"]
         return arrays, {
+            "detector.names": names,
             "concepts": self.concepts,
             "wordings": self.wordings,
             "codes": self.codes,
@@ -324,10 +342,10 @@ class RetrievalSource:
 
     @staticmethod
     def from_state(arrays: Arrays, strings: dict[str, list[str]]) -> RetrievalSource:
-        def part(name: str) -> Postings:
-            found = {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
-            return Postings.from_state(found)
+        def part(name: str) -> Arrays:
+            return {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
 
+        detector = part("detector")
         translations = defaultdict[str, list[tuple[str, float]]](list)
         chances = arrays["chances"].astype(np.float64).tolist()
         for word, other, chance in zip(strings["words"], strings["meanings"], chances, strict=True):
@@ -335,12 +353,13 @@ class RetrievalSource:
         return RetrievalSource(
             RetrievalOptions(*arrays["options"].astype(np.int64).tolist()),
             strings["concepts"],
-            TermCover(part("by_set"), part("by_concept")),
+            TermCover(Postings.from_state(part("by_set")), Postings.from_state(part("by_concept"))),
             strings["wordings"],
             strings["codes"],
-            part("labels"),
+            Postings.from_state(part("labels")),
             dict(zip(strings["counted"], arrays["counts"].astype(np.int64).tolist(), strict=True)),
             {word: tuple(found) for word, found in translations.items()},
+            SpanDetector.from_state(detector, {"names": strings["detector.names"]}) if detector else None,
         )
 
 

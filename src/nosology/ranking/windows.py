@@ -132,6 +132,8 @@ class TermCover:
         most = np.zeros(len(known))
         np.maximum.at(most, local, chances)
         sets = self._promising(known, most)
+        if not len(sets):
+            return _NOTHING
         table = _chances_by_window(readings.places[lower:upper], local, chances, starts, ends, len(known))
         mass = self._mass(sets, known, table)
         coverage = mass / self.totals[sets]
