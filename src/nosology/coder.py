@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nosology.calibration import IsotonicCalibration, best_threshold
 from nosology.codes.titles import TitleTable
@@ -23,6 +24,7 @@ from nosology.knowledge.stream import TokenStream, build_stream
 from nosology.model_card import Facts
 from nosology.ranking.candidates import CandidateGenerator
 from nosology.ranking.fitting import cross_fit, fit_generator, plan_sources
+from nosology.ranking.parallel import single_threaded
 from nosology.ranking.ranker import Ranker, out_of_fold_scores, ranker_options
 from nosology.ranking.source import Mention, TrainingExample, TrainingSet
 from nosology.types import CodedEncounter, Corpus, Encounter, Note, SuggestedCode
@@ -79,35 +81,10 @@ class Coder:
         Raises:
             CorpusError: fewer than two groups of coded encounters, or none with a code.
         """
-        tell = progress or _silent
-        tell("reading notes", 0.0)
         coded = [encounter for encounter in corpus if encounter.codes is not None]
         folds = _folds(coded, recipe.training.folds, seed)
-        training = TrainingSet(tuple(_example(encounter) for encounter in coded))
-        tell("reading code tables", 0.0)
-        systems = open_systems(corpus.systems, recipe)
-        knowledge = build_knowledge(systems, recipe)
-        titles = TitleTable(systems=systems)
-        plan = plan_sources(training, knowledge, titles, recipe)
-        proposals = cross_fit(training, plan, folds, tell)
-        rows = np.concatenate([proposal.features for proposal in proposals])
-        golds = [example.code_set for example in training.examples]
-        right = np.array([code in gold for p, gold in zip(proposals, golds, strict=True) for code in p.codes], np.bool_)
-        fold_of_row = np.repeat(folds, [len(proposal.codes) for proposal in proposals])
-        options = ranker_options(recipe)
-        tell("scoring out of fold", 0.0)
-        scores = out_of_fold_scores(rows, right, fold_of_row, options, seed)
-        calibration = IsotonicCalibration.fit(scores, right)
-        gold_count = sum(len(gold) for gold in golds)
-        chosen = best_threshold(calibration.apply(scores), right, gold_count)
-        threshold = chosen if recipe.calibration.threshold is None else recipe.calibration.threshold
-        tell("fitting the ranker", 0.0)
-        ranker = Ranker.fit(rows, right, options, seed)
-        generator = fit_generator(training, plan)
-        language = coded[0].notes[0].language
-        facts = Facts.of(corpus, coded, seed, threshold, calibration.apply(scores), right, gold_count)
-        knowledge = knowledge.with_expressions(generator.mined_expressions(titles, language))
-        return Coder(recipe, generator, ranker, calibration, threshold, titles, knowledge, language, facts)
+        with single_threaded():
+            return _fit(corpus, coded, folds, recipe, seed, progress or _silent)
 
     def code(self, note: str | Note | Encounter) -> CodedEncounter:
         """Code one note or encounter.
@@ -178,6 +155,37 @@ class Coder:
         return SuggestedCode(code, system, probability, assigned, evidence, expressions, title)
 
 
+def _fit(
+    corpus: Corpus, coded: list[Encounter], folds: NDArray[np.int64], recipe: Recipe, seed: int, tell: Progress
+) -> Coder:
+    tell("reading notes", 0.0)
+    training = TrainingSet(tuple(_example(encounter) for encounter in coded))
+    tell("reading code tables", 0.0)
+    systems = open_systems(corpus.systems, recipe)
+    knowledge, titles = build_knowledge(systems, recipe), TitleTable.of(systems)
+    plan = plan_sources(training, knowledge, titles, recipe)
+    candidates = cross_fit(training, plan, folds, tell)
+    golds = [example.code_set for example in training.examples]
+    rows = np.concatenate([found.features for found in candidates])
+    right = np.array([code in gold for found, gold in zip(candidates, golds, strict=True) for code in found.codes])
+    fold_of_row = np.repeat(folds, [len(found.codes) for found in candidates])
+    options = ranker_options(recipe)
+    tell("scoring out of fold", 0.0)
+    scores = out_of_fold_scores(rows, right, fold_of_row, options, seed)
+    tell("fitting the ranker", 0.0)
+    calibration = IsotonicCalibration.fit(scores, right)
+    probabilities, gold_count = calibration.apply(scores), sum(len(gold) for gold in golds)
+    threshold = recipe.calibration.threshold
+    if threshold is None:
+        threshold = best_threshold(probabilities, right, gold_count)
+    ranker = Ranker.fit(rows, right, options, seed)
+    generator = fit_generator(training, plan)
+    language = coded[0].notes[0].language
+    facts = Facts.of(corpus, coded, seed, threshold, probabilities, right, gold_count)
+    knowledge = knowledge.with_expressions(generator.mined_expressions(titles, language))
+    return Coder(recipe, generator, ranker, calibration, threshold, titles, knowledge, language, facts)
+
+
 def _silent(stage: str, share: float) -> None:
     """Progress for nobody."""
 
@@ -186,7 +194,7 @@ def _example(encounter: Encounter) -> TrainingExample:
     return TrainingExample(build_stream(encounter), encounter.codes or (), encounter.group_id)
 
 
-def _folds(encounters: list[Encounter], folds: int, seed: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _folds(encounters: list[Encounter], folds: int, seed: int) -> NDArray[np.int64]:
     groups = {encounter.group_id or encounter.encounter_id for encounter in encounters}
     if len(groups) < 2:
         raise CorpusError(

@@ -8,40 +8,39 @@ from nosology.codes.systems import CodeSystem
 
 
 class TitleTable:
-    """Title and code system of labels: those of ``rows``, and any other that the open systems know.
+    """Title and code system of labels.
 
     A label that no table has (a stem padded with X, a code that was split) has the title of its nearest ancestor.
 
     Args:
         rows: (code, system, title).
-        systems: where further labels are looked up; none in a saved model, whose rows are complete.
     """
 
-    def __init__(self, rows: Iterable[tuple[str, str, str]] = (), systems: Sequence[CodeSystem] = ()) -> None:
+    def __init__(self, rows: Iterable[tuple[str, str, str]] = ()) -> None:
         self._rows = {code: (system, title) for code, system, title in rows}
-        self._systems = systems
+
+    @staticmethod
+    def of(systems: Sequence[CodeSystem]) -> TitleTable:
+        """The titles of every code; held in memory, because forked workers must not share a database connection."""
+        entries = ((code, system.name, title) for system in systems for code, title, _ in system.entries())
+        return TitleTable(entries)
 
     def title(self, code: str) -> str:
         """The title, empty where there is none."""
-        return self._row(code)[1]
+        return self._nearest(code)[1]
 
     def system(self, code: str) -> str:
-        """The code system, empty for a code that no table has."""
-        return self._row(code)[0]
+        """The code system, empty for a code without any known beginning."""
+        return self._nearest(code)[0]
 
     def exists(self, code: str) -> bool:
-        """Whether an open system has exactly this code."""
-        return any(code in system for system in self._systems)
+        """Whether the table has exactly this code."""
+        return code in self._rows
 
     def rows(self, labels: Iterable[str]) -> list[tuple[str, str, str]]:
         """(code, system, title) of some labels, sorted."""
-        return [(code, *self._row(code)) for code in sorted(set(labels))]
+        return [(code, *self._nearest(code)) for code in sorted(set(labels))]
 
-    def _row(self, code: str) -> tuple[str, str]:
-        known = self._rows.get(code)
-        if known is None:
-            nearest = (system.nearest(code) for system in self._systems)
-            entry = next((entry for entry in nearest if entry is not None), None)
-            known = ("", "") if entry is None else (entry.system, entry.description)
-            self._rows[code] = known
-        return known
+    def _nearest(self, code: str) -> tuple[str, str]:
+        beginnings = (code[:length].rstrip(".") for length in range(len(code), 0, -1))
+        return next((self._rows[start] for start in beginnings if start in self._rows), ("", ""))

@@ -66,7 +66,7 @@ class AssociationOptions:
     candidates: int = 60
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AssociationSource:
     """Trigger probabilities of n-grams for codes and categories, and the training notes as TF-IDF vectors.
 
@@ -162,6 +162,11 @@ class AssociationSource:
             *_wordings(training, read, keys, codes, triggers),
             options.candidates,
         )
+
+    @staticmethod
+    def prepare(training: TrainingSet) -> None:
+        """Read the n-grams of all encounters; the fits of a cross-fitting share them."""
+        _read_all(training)
 
     def candidates(self, stream: TokenStream) -> SourceOutput:
         grams = self.reader.read(stream)
@@ -353,19 +358,21 @@ class _Prepared(NamedTuple):
 
 
 def _read_all(training: TrainingSet) -> tuple[GramReader, list[Grams]]:
-    """The n-grams of every training note; read once for all fits, because they depend on the texts alone."""
+    """The n-grams of every training note; read once for all fits, because they depend on the texts alone.
+
+    Notes that an earlier fit has not met add their concepts behind the known ones, so that what was read stays valid.
+    """
     prepared = training.shared.get("grams")
     if not isinstance(prepared, _Prepared):
-        concepts = sorted({concept for example in training.examples for concept in example.stream.positions})
-        prepared = _Prepared(GramReader(concepts), {})
+        prepared = _Prepared(GramReader([]), {})
+    unread = [example.stream for example in training.examples if example.stream.encounter_id not in prepared.grams]
+    if unread:
+        new = {concept for stream in unread for concept in stream.positions}.difference(prepared.reader.concepts)
+        prepared = _Prepared(GramReader([*prepared.reader.concepts, *sorted(new)]), prepared.grams)
         training.shared["grams"] = prepared
-    grams = list[Grams]()
-    for example in training.examples:
-        key = example.stream.encounter_id
-        if key not in prepared.grams:
-            prepared.grams[key] = prepared.reader.read(example.stream)
-        grams.append(prepared.grams[key])
-    return prepared.reader, grams
+    for stream in unread:
+        prepared.grams[stream.encounter_id] = prepared.reader.read(stream)
+    return prepared.reader, [prepared.grams[example.stream.encounter_id] for example in training.examples]
 
 
 def _choose_grams(read: list[Grams], labels: NDArray[np.float64], training: TrainingSet) -> NDArray[np.uint64]:
@@ -423,7 +430,7 @@ def _likeness(
     known = {int(key): number for number, key in enumerate(keys.tolist())}
     for column, code in enumerate(codes):
         for term in terms.get(code, ()):
-            weights = {concept: np.log((total + 1) / (holders[concept] + 0.5)) for concept in set(term)}
+            weights = {concept: np.log((total + 1) / (holders[concept] + 0.5)) for concept in term}
             ranked = sorted(weights, key=lambda concept: (-weights[concept], concept))[:6]
             everything = sum(weights.values())
             for size in range(1, min(4, len(ranked)) + 1):
@@ -452,6 +459,8 @@ def _wordings(
 ) -> tuple[list[str], list[str]]:
     """The surest (n-gram, code) pairs, each n-gram in the words of the first note that has it."""
     entries = triggers.tocoo()
+    if not len(keys):
+        return [], []
     sure = entries.data >= _SURE
     is_wanted = np.zeros(len(keys) + 1, dtype=np.bool_)
     is_wanted[entries.row[sure]] = True

@@ -33,6 +33,8 @@ _PLACES = 5
 _STEPS = 150
 """Steps of L-BFGS; by then the held-out F1 of words no longer moves, though the loss still does."""
 _LEAST_COUNT = 2
+_REMEMBERED = 200_000
+"""Words whose sums of weights are kept; a service that reads notes for months must not grow with them."""
 
 
 @lru_cache(maxsize=200_000)
@@ -116,7 +118,7 @@ class _Design:
         return known
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SpanDetector:
     """The fitted linear model.
 
@@ -137,29 +139,42 @@ class SpanDetector:
     def fit(training: TrainingSet) -> SpanDetector | None:
         """Learn from evidence spans; ``None`` where the training encounters have none."""
         labels = [evidence_words(example.stream, example.codes) for example in training.examples]
-        if not any(row.any() for row in labels):
+        marked = np.concatenate(labels) if labels else np.zeros(0, dtype=np.bool_)
+        if not marked.any():
             return None
         from scipy import sparse
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
-        design = training.shared.setdefault("detector", _Design())
-        assert isinstance(design, _Design)
+        design = SpanDetector.prepare(training)
         rows = [design.of(example.stream) for example in training.examples]
         columns = np.concatenate([numbers for numbers, _ in rows])
         pointers = np.concatenate([[0], np.cumsum(np.concatenate([counts for _, counts in rows]))])
         counts = np.bincount(columns, minlength=len(design.names))
         kept = np.flatnonzero(counts >= _LEAST_COUNT)
+        if marked.all() or not len(kept):  # nothing to tell apart, or nothing to tell it by
+            odds = (marked.sum() + 0.5) / ((~marked).sum() + 0.5)
+            return SpanDetector([], np.zeros(0, dtype=np.float32), float(np.log(odds)))
         matrix = sparse.csr_matrix(
             (np.ones(len(columns), dtype=np.float32), columns, pointers), shape=(len(pointers) - 1, len(design.names))
         )[:, kept]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model = LogisticRegression(max_iter=_STEPS).fit(matrix, np.concatenate(labels))
+            model = LogisticRegression(max_iter=_STEPS).fit(matrix, marked)
         weights = model.coef_[0].astype(np.float32)
         telling = np.flatnonzero(np.abs(weights) > 1e-3)
         every = list(design.names)
         return SpanDetector([every[kept[number]] for number in telling], weights[telling], float(model.intercept_[0]))
+
+    @staticmethod
+    def prepare(training: TrainingSet) -> _Design:
+        """Number the features of all encounters; the fits of a cross-fitting share the numbers."""
+        design = training.shared.setdefault("detector", _Design())
+        assert isinstance(design, _Design)
+        if any(gold.evidence for example in training.examples for gold in example.codes):
+            for example in training.examples:
+                design.of(example.stream)
+        return design
 
     def __post_init__(self) -> None:
         table = dict(zip(self.names, self.weights.tolist(), strict=True))
@@ -168,6 +183,9 @@ class SpanDetector:
     def probabilities(self, stream: TokenStream) -> NDArray[np.float64]:
         """How likely each word is evidence: float64 ``[word]``."""
         own, beside, weight = self._own, self._beside, self._weight_of.get
+        if len(own) > _REMEMBERED or len(beside) > 4 * _REMEMBERED:
+            own.clear()
+            beside.clear()
         words = [_EDGE, _EDGE, *stream.words, _EDGE, _EDGE]
         shapes = [_EDGE, _EDGE, *map(skeleton, stream.words), _EDGE, _EDGE]
         totals = np.full(len(stream), self.bias)

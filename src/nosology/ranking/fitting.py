@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,11 @@ from nosology.config import Recipe
 from nosology.knowledge.base import KnowledgeBase
 from nosology.knowledge.terms import keys_by_code
 from nosology.ranking.association import AssociationOptions, AssociationSource, Terms
-from nosology.ranking.candidates import CandidateGenerator, Proposal
+from nosology.ranking.candidates import CandidateGenerator
 from nosology.ranking.composition import CompositionSource
+from nosology.ranking.detector import SpanDetector
 from nosology.ranking.mentions import MentionSource
+from nosology.ranking.parallel import each_number
 from nosology.ranking.priors import CodePriors
 from nosology.ranking.retrieval import RetrievalOptions, RetrievalSource
 from nosology.ranking.source import CandidateSource, TrainingSet
@@ -78,6 +81,27 @@ def plan_sources(training: TrainingSet, knowledge: KnowledgeBase, titles: TitleT
     )
 
 
+class Candidates(NamedTuple):
+    """A proposal without its mentions, which the ranker's training does not need.
+
+    Args:
+        codes: of the candidates.
+        features: float32 ``[candidate, feature]``.
+    """
+
+    codes: list[str]
+    features: NDArray[np.float32]
+
+
+def prepare(training: TrainingSet, plan: SourcePlan) -> None:
+    """Do once, before the fits of a cross-fitting, what all of them share: it depends on texts alone."""
+    SpanDetector.prepare(training)
+    if plan.association is not None:
+        AssociationSource.prepare(training)
+    if plan.retrieval is not None:
+        RetrievalSource.prepare(training, plan.knowledge)
+
+
 def fit_generator(training: TrainingSet, plan: SourcePlan) -> CandidateGenerator:
     """Every source that the plan wants and the encounters allow."""
     sources = list[CandidateSource | None]()
@@ -91,7 +115,9 @@ def fit_generator(training: TrainingSet, plan: SourcePlan) -> CandidateGenerator
     return CandidateGenerator(fitted, CodePriors.fit(training, plan.title))
 
 
-def cross_fit(training: TrainingSet, plan: SourcePlan, folds: NDArray[np.int64], progress: Progress) -> list[Proposal]:
+def cross_fit(
+    training: TrainingSet, plan: SourcePlan, folds: NDArray[np.int64], progress: Progress
+) -> list[Candidates]:
     """Each encounter's candidates by sources fitted without its fold, in the training's order.
 
     Args:
@@ -100,11 +126,18 @@ def cross_fit(training: TrainingSet, plan: SourcePlan, folds: NDArray[np.int64],
         folds: of each encounter; int64 ``[encounter]``.
         progress: told the share that is done.
     """
-    proposals: list[Proposal | None] = [None] * len(training.examples)
-    numbers = np.unique(folds).tolist()
-    for done, fold in enumerate(numbers):
-        progress("cross-fitting candidates", done / len(numbers))
+
+    def propose_for(fold: int) -> list[Candidates]:
         generator = fit_generator(training.part(np.flatnonzero(folds != fold)), plan)
-        for index in np.flatnonzero(folds == fold).tolist():
-            proposals[index] = generator.propose(training.examples[index].stream)
-    return [proposal for proposal in proposals if proposal is not None]
+        streams = (training.examples[index].stream for index in np.flatnonzero(folds == fold).tolist())
+        proposals = (generator.propose(stream) for stream in streams)
+        return [Candidates(proposal.codes, proposal.features) for proposal in proposals]
+
+    prepare(training, plan)
+    numbers = np.unique(folds).tolist()
+    candidates = dict[int, Candidates]()
+    progress("cross-fitting candidates", 0.0)
+    for done, (fold, found) in enumerate(each_number(propose_for, numbers), 1):
+        candidates |= zip(np.flatnonzero(folds == fold).tolist(), found, strict=True)
+        progress("cross-fitting candidates", done / len(numbers))
+    return [candidates[index] for index in range(len(training.examples))]

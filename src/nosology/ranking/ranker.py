@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nosology.config import Recipe
 from nosology.ranking.forest import Forest
+from nosology.ranking.parallel import each_number
 from nosology.ranking.source import Arrays
 
 
@@ -38,7 +39,8 @@ class Ranker:
     """The mean of a gradient boosting and a forest of randomised trees.
 
     Boosting is sharper where features are precise, the forest steadier where a code has few examples. Candidates that
-    the first forest finds hopeless keep its score, halved: the others would cost most of the time and change nothing.
+    the boosting finds hopeless keep its score, halved; the forest neither learns from them nor judges them, which takes
+    most of the time away and changes nothing.
 
     Args:
         forests: each gives a probability.
@@ -74,9 +76,8 @@ class Ranker:
             seed: of their random choices.
         """
         if right.all() or not right.any():
-            return Ranker((_constant(float(right.all())),))
+            return Ranker((_constant(float(right.any())),))
         from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
-        from threadpoolctl import threadpool_limits
 
         forests = list[Forest]()
         if options.boosting_trees:
@@ -90,12 +91,15 @@ class Ranker:
                 "early_stopping": False,
                 "random_state": seed,
             }
-            with threadpool_limits(1):  # its threads wait busily: on a machine with other work they cost minutes
-                boosting = HistGradientBoostingClassifier(**settings).fit(rows, right)
+            boosting = HistGradientBoostingClassifier(**settings).fit(rows, right)
             forests.append(_checked(Forest.from_boosting(boosting), boosting.predict_proba(rows[:1000])[:, 1], rows))
         if options.random_trees:
-            settings = {"min_samples_leaf": 5, "max_features": 0.3, "max_depth": _DEPTH, "n_jobs": -1}
-            randomised = ExtraTreesClassifier(options.random_trees, random_state=seed, **settings).fit(rows, right)
+            hopeful = forests[0].predict(rows) >= _HOPELESS / 2 if forests else np.ones(len(rows), dtype=np.bool_)
+            if right[hopeful].all() or not right[hopeful].any():
+                return Ranker(tuple(forests) or (_constant(float(right.mean())),))
+            settings = {"min_samples_leaf": 5, "max_features": 0.3, "max_depth": _DEPTH}
+            randomised = ExtraTreesClassifier(options.random_trees, random_state=seed, **settings)
+            randomised.fit(rows[hopeful], right[hopeful])
             said = randomised.predict_proba(rows[:1000])[:, 1]
             forests.append(_checked(Forest.from_extra_trees(randomised), said, rows))
         return Ranker(tuple(forests))
@@ -162,9 +166,13 @@ def out_of_fold_scores(
         folds: of each candidate's encounter; int64 ``[candidate]``.
         options, seed: as for ``Ranker.fit``.
     """
-    scores = np.zeros(len(rows))
     parts = folds % options.folds
-    for part in np.unique(parts).tolist():
+
+    def score_part(part: int) -> NDArray[np.float64]:
         held = parts == part
-        scores[held] = Ranker.fit(rows[~held], right[~held], options, seed).score(rows[held])
+        return Ranker.fit(rows[~held], right[~held], options, seed).score(rows[held])
+
+    scores = np.zeros(len(rows))
+    for part, own in each_number(score_part, np.unique(parts).tolist()):
+        scores[parts == part] = own
     return scores

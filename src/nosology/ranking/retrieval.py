@@ -144,9 +144,7 @@ class RetrievalSource:
         Returns:
             The source; ``None`` if no term stands for a plausible label.
         """
-        index = training.shared.get(_SHARED_INDEX)
-        if not isinstance(index, TermIndex):
-            index = training.shared[_SHARED_INDEX] = TermIndex.build(terms)
+        index = RetrievalSource.prepare(training, terms)
         counts = Counter(code for example in training.examples for code in example.code_set)
         label_of = candidate_labels(index.systems, counts)
         entries = _label_entries(index, label_of)
@@ -165,6 +163,14 @@ class RetrievalSource:
             learn_translations(_pairs(training.examples, index, label_of)),
             detector,
         )
+
+    @staticmethod
+    def prepare(training: TrainingSet, terms: Iterable[Expression]) -> TermIndex:
+        """Parse the terms; the fits of a cross-fitting share what comes of it."""
+        index = training.shared.get(_SHARED_INDEX)
+        if not isinstance(index, TermIndex):
+            index = training.shared[_SHARED_INDEX] = TermIndex.build(terms)
+        return index
 
     @property
     def labels(self) -> Sequence[str]:

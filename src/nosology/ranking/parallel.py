@@ -1,0 +1,55 @@
+"""Independent fits side by side, one process a core, each of them single-threaded.
+
+Threads of numerical libraries wait busily for each other; on cores that have other work they make a fit many times
+slower. So fits get one thread each, and several of them run at once where the system can fork.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+_task: Callable[[int], object] | None = None
+"""What a forked worker does; set before the fork, so that nothing but numbers and results crosses over."""
+
+
+@contextmanager
+def single_threaded() -> Generator[None, None, None]:
+    """Numerical libraries use one thread inside the block."""
+    import sklearn.ensemble  # noqa: F401  (the limits reach only libraries that are loaded)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
+
+
+def each_number(task: Callable[[int], Result], numbers: Sequence[int]) -> Iterator[tuple[int, Result]]:
+    """``(number, task(number))`` for every number, as they are done.
+
+    Args:
+        task: must not depend on what another call changes. It runs in a forked process where that is safe.
+        numbers: what to call it with.
+    """
+    workers = min(len(numbers), os.cpu_count() or 1)
+    if workers < 2 or sys.platform != "linux":
+        for number in numbers:
+            yield number, task(number)
+        return
+    global _task
+    _task = task
+    try:
+        with multiprocessing.get_context("fork").Pool(workers) as pool:
+            yield from pool.imap_unordered(_work, numbers)  # type: ignore[arg-type]
+    finally:
+        _task = None
+
+
+def _work(number: int) -> tuple[int, object]:
+    assert _task is not None
+    return number, _task(number)
