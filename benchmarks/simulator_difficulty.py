@@ -185,18 +185,18 @@ def _context(text: str, start: int) -> str:
 
 
 def score_by_tfidf(train: Corpus, others: Sequence[Corpus]) -> list[list[Scored]]:
-    """TF-IDF of words and word pairs, one logistic regression per code of train."""
+    """TF-IDF of words, one logistic regression per code with at least ``_LEAST_NOTES`` training notes."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=3, max_features=20_000, sublinear_tf=True, dtype=np.float64)
+    vectorizer = TfidfVectorizer(min_df=3, max_features=20_000, sublinear_tf=True)
     features = vectorizer.fit_transform([text_of(encounter) for encounter in train])
     unseen = [vectorizer.transform([text_of(encounter) for encounter in corpus]) for corpus in others]
     counts = Counter(code for encounter in train for code in encounter.code_set)
     scored: list[list[dict[str, float]]] = [[{} for _ in corpus] for corpus in others]
     for code in sorted(code for code, count in counts.items() if count >= _LEAST_NOTES):
         target = np.array([code in encounter.code_set for encounter in train])
-        model = LogisticRegression(C=30.0, solver="liblinear", tol=0.1).fit(features, target)
+        model = LogisticRegression(C=20.0, solver="liblinear", tol=0.1).fit(features, target)
         for rows, results in zip(unseen, scored, strict=True):
             _keep_likely(code, rows @ sparse.csc_matrix(model.coef_.T), float(model.intercept_[0]), results)
     return [list(results) for results in scored]
