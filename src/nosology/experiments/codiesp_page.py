@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from nosology.experiments.codiesp_published import BESIDE, Beside
+from nosology.experiments.codiesp_published import BESIDE, PROTOTYPE_NOTE, SINCE_NOTES, Beside
 from nosology.experiments.codiesp_results import CodiespResults, TrackResult
 from nosology.experiments.figures import Figure
 
-_TRACKS = {"D": "diagnoses (CodiEsp-D)", "P": "procedures (CodiEsp-P)", "X": "with evidence (CodiEsp-X)"}
+_TRACKS = {"D": "Diagnoses (D)", "P": "Procedures (P)", "X": "Codes with evidence (X)"}
 _LANGUAGES = {"es": "Spanish", "en": "English"}
 _SCORES = {
     "map": "MAP",
@@ -24,6 +24,14 @@ _RUNGS = {
     "sibling": "an unseen code of a known category (its first three characters)",
     "elsewhere": "an unseen code of an unseen category",
 }
+_NOTHING = "–"
+_ALWAYS_SAID = """## Read this first
+* **dev is no test set.** Features and settings of the coder were chosen while looking at dev scores, so these figures
+  flatter it. Threshold and calibration come from cross-fitting inside train; nothing is fitted to dev.
+* **Published figures are of the official test split, ours of dev**, for test labels were not at hand. They stand
+  beside each other for scale and are no contest."""
+_OF_ENGLISH = """* **English** is the release's machine translation. It has no evidence, so the coder learns
+  from the codes of whole documents. The Spanish rows read Spanish text only."""
 
 
 def write_page(results: CodiespResults, command: str, json_name: str) -> str:
@@ -34,10 +42,11 @@ def write_page(results: CodiespResults, command: str, json_name: str) -> str:
         command: the command line that does it again.
         json_name: the file that has every figure unrounded.
     """
+    published = f"## Beside published figures\n{_headline(results)}{_sources(results)}"
     parts = [
         _opening(results, command, json_name),
         _caveats(results),
-        "## Beside published figures\n" + _headline(results),
+        published,
         _shared_articles(results),
         _frequency(results),
         _ladder(results),
@@ -60,24 +69,21 @@ Written by one command, which goes on where it was interrupted; not edited by ha
 {command}
 ```
 
-Trained on the {results.train_encounters} cases of train, scored on the {results.scored_encounters} of dev. Each figure
-is the mean over the seeds {seeds}, then (lowest to highest seed) and [{results.plan.level:.0%} interval]. The interval
-is a bootstrap of {results.plan.replicates:,} draws of whole articles, with the trained coders as they are; it says how
-much the choice of dev cases matters, not how much the choice of training cases does."""
+Trained on the {results.train_encounters} cases of train, scored on the {results.scored_encounters} of dev. A figure is
+the mean over seeds {seeds}, (lowest to highest seed), [{100 * results.plan.level:g} % interval]. The interval is a
+bootstrap over articles, {results.plan.replicates:,} draws, with the trained coders as they are: it tells how much the
+choice of dev cases matters, not how much the choice of training cases does."""
 
 
 def _caveats(results: CodiespResults) -> str:
-    shared = (
-        f"* {results.shared_articles} articles have cases in both official splits. The second table leaves them out."
-        if results.shared_articles
-        else ""
-    )
-    return f"""## Read this first
-* **dev is no test set.** Features and settings of the coder were chosen while looking at dev scores, so these figures
-  flatter it. Threshold and calibration come from cross-fitting inside train; nothing is fitted to dev.
-* **The published figures are of the official test split, ours are of dev.** Test labels were not at hand. The columns
-  stand beside each other for scale; they are no contest.
-{shared}"""
+    lines = [_ALWAYS_SAID]
+    if any(track.language == "en" for track in results.tracks):
+        lines.append(_OF_ENGLISH)
+    if results.shared_articles:
+        count = results.shared_articles
+        told = f"{count} articles have" if count > 1 else "One article has"
+        lines.append(f"* {told} cases in both official splits. The second table leaves them out.")
+    return "\n".join(lines)
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
@@ -102,19 +108,27 @@ def _headline(results: CodiespResults) -> str:
     for track in results.tracks:
         if track.track == "D" and track.language == "es":
             for score in ("candidate_recall", "micro_recall", "micro_precision"):
-                name = "diagnoses that train lacks, Spanish"
+                name = "Diagnoses that train lacks, Spanish"
                 rows.append(_row(name, score, track.unseen[score], BESIDE["unseen", "es", score]))
     return _table(header, rows)
 
 
+def _sources(results: CodiespResults) -> str:
+    """Whose the figures beside ours are, where the number alone does not say it."""
+    there = {(track.track, track.language) for track in results.tracks}
+    notes = [note for place, note in SINCE_NOTES.items() if place in there]
+    return f"\n\n{' '.join(notes)} {PROTOTYPE_NOTE}" if there else ""
+
+
 def _row(name: str, score: str, figure: Figure, beside: Beside | None) -> list[str]:
     beside = beside or Beside()
-    return [name, _SCORES[score], _full(figure), _target(figure, beside), beside.winner, beside.since, beside.prototype]
+    others = (beside.winner, beside.since, beside.prototype)
+    return [name, _SCORES[score], _full(figure), _target(figure, beside), *(other or _NOTHING for other in others)]
 
 
 def _target(figure: Figure, beside: Beside) -> str:
     if beside.target is None:
-        return ""
+        return _NOTHING
     return f"≥ {beside.target:.2f}: {'reached' if figure.mean >= beside.target else '**missed**'}"
 
 
@@ -137,8 +151,8 @@ def _shared_articles(results: CodiespResults) -> str:
         for way in results.explained
     ]
     left = {track.new_articles for track in results.tracks}
-    count = f"{left.pop()} of {results.scored_encounters} dev cases are left. " if len(left) == 1 else ""
-    return f"## Without the articles that both splits share\n{count}\n\n{_table(header, rows)}"
+    count = f"{left.pop()} of {results.scored_encounters} dev cases are left.\n\n" if len(left) == 1 else ""
+    return f"## Without the articles that both splits share\n{count}{_table(header, rows)}"
 
 
 def _both(track: TrackResult, score: str) -> tuple[str, str]:
@@ -169,9 +183,19 @@ def _frequency_table(tracks: Sequence[TrackResult]) -> str:
     for band, values in first.bands.items():
         row = [band, f"{values['labels']:.0f}", f"{values['gold']:.0f}"]
         for track in tracks:
-            row += [f"{track.bands[band][name]:.3f}" for name in ("candidate_recall", "precision", "recall", "f1")]
+            row += _band_cells(track.bands[band])
         rows.append(row)
-    return f"{_TRACKS[first.track].capitalize()}:\n\n{_table(header, rows)}"
+    return f"{_TRACKS[first.track]}:\n\n{_table(header, rows)}"
+
+
+def _band_cells(values: Mapping[str, float]) -> list[str]:
+    gold, assigned = values["gold"], values["assigned"]
+    return [
+        _share(values["candidate_recall"], gold),
+        _share(values["precision"], assigned),
+        _share(values["recall"], gold),
+        _share(values["f1"], gold + assigned),
+    ]
 
 
 def _ladder(results: CodiespResults) -> str:
@@ -191,14 +215,14 @@ def _ladder_table(track: TrackResult, ladder: Mapping[str, Mapping[str, float]])
         [
             _RUNGS[rung],
             f"{row['gold']:.0f}",
-            f"{row['gold'] / total:.1%}",
-            f"{row['candidate_recall']:.3f}",
-            f"{row['recall']:.3f}",
+            f"{100 * row['gold'] / total:.1f} %",
+            _share(row["candidate_recall"], row["gold"]),
+            _share(row["recall"], row["gold"]),
         ]
         for rung, row in ladder.items()
     ]
     header = ["rung", "gold", "share", "found", "assigned"]
-    return f"{_TRACKS[track.track].capitalize()}, {_LANGUAGES[track.language]}:\n\n{_table(header, rows)}"
+    return f"{_TRACKS[track.track]}, {_LANGUAGES[track.language]}:\n\n{_table(header, rows)}"
 
 
 def _explained(results: CodiespResults) -> str:
@@ -228,8 +252,8 @@ def _calibration(results: CodiespResults) -> str:
     ]
     return (
         "## Calibration\n"
-        "Expected calibration error in ten bins, over all candidates (most are hopeless, and easily told so) and over "
-        f"those that claim at least 0.1; thresholds, one a seed.\n\n{_table(header, rows)}"
+        "Expected calibration error in ten bins: over all candidates, most of which are hopeless and rightly near "
+        f"zero, and over those of probability 0.1 or more. One threshold a seed.\n\n{_table(header, rows)}"
     )
 
 
@@ -247,8 +271,9 @@ def _cost(results: CodiespResults) -> str:
         for one in machines
     )
     return (
-        f"## Cost\nOn {told}, no GPU. Wall time of whatever else the machine did included; `make bench` measures "
-        f"speed and memory apart.\n\n{_table(['recipe', 'training, s', 'coding, notes/s'], rows)}"
+        f"## Cost\nOn {told}, no GPU. Wall time, lowest to highest seed, on a machine that may have been busy; "
+        "`make bench` measures speed and memory by themselves.\n\n"
+        f"{_table(['recipe', 'training, s', 'coding, notes/s'], rows)}"
     )
 
 
@@ -277,6 +302,11 @@ def _short(figure: Figure) -> str:
 
 def _signed(figure: Figure) -> str:
     return f"{figure.mean:+.3f} [{figure.low:+.3f}, {figure.high:+.3f}]"
+
+
+def _share(value: float, total: float) -> str:
+    """A share; nothing where there is nothing to take a share of."""
+    return f"{value:.3f}" if total else _NOTHING
 
 
 def _range(values: Iterable[float]) -> str:
