@@ -15,6 +15,10 @@ LONGEST = 4
 _SKIPS = (2, 3)
 """Pairs of concepts so far apart are n-grams, too."""
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_SHIFT = 29
+_SIZE_SEED = 0xD1B54A32D192ED03
+"""Sizes start far apart: from 1, 2, 3, 4, a pair with concept 2 would get the number of a single concept."""
+_LOW_BITS = (1 << 64) - 1
 
 
 class Grams(NamedTuple):
@@ -32,7 +36,7 @@ class Grams(NamedTuple):
     sizes: NDArray[np.int8]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GramReader:
     """Numbers the concepts of a vocabulary and reads n-grams of them.
 
@@ -58,7 +62,11 @@ class GramReader:
         ids = [number_of.get(concept, 0) for concept in sorted(set(concepts))]
         if not ids or 0 in ids:
             return None
-        return int(_keys(np.array([ids], dtype=np.int64))[0])
+        key = (len(ids) * _SIZE_SEED) & _LOW_BITS
+        for number in sorted(ids):
+            key = ((key ^ number) * int(_MULTIPLIER)) & _LOW_BITS
+            key ^= key >> _SHIFT
+        return key
 
     def _known_concepts(self, stream: TokenStream) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Number, word index and sentence of each concept in the text; 0 for one outside the vocabulary."""
@@ -73,10 +81,10 @@ class GramReader:
 def _keys(ids: NDArray[np.int64]) -> NDArray[np.uint64]:
     """One number a row of concept numbers, the same for every order of them."""
     ordered = np.sort(ids, axis=1).astype(np.uint64)
-    keys = np.full(len(ids), ids.shape[1], dtype=np.uint64)
+    keys = np.full(len(ids), (ids.shape[1] * _SIZE_SEED) & _LOW_BITS, dtype=np.uint64)
     for column in range(ids.shape[1]):
         keys = (keys ^ ordered[:, column]) * _MULTIPLIER
-        keys ^= keys >> np.uint64(29)
+        keys ^= keys >> np.uint64(_SHIFT)
     return keys
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -32,7 +32,7 @@ class TokenStream:
     encounter_id: str
     language: str
     documents: tuple[Document, ...]
-    words: list[str]
+    words: list[str] = field(repr=False)
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
     notes: NDArray[np.int64]

@@ -7,6 +7,7 @@ training encounters tell how often it was found, how often a person marked it th
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ Found = dict[int, list[Match]]
 """Matches by expression number, the best first."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class KeyTable:
     """Expressions of one kind, the codes each stood for, and what the training encounters say of both.
 
@@ -123,12 +124,19 @@ def _windows(stream: TokenStream, key: tuple[str, ...], rarest: str, places: lis
         chosen = {place}
         for concept in key:
             if concept != rarest:
-                chosen.add(min(positions[concept], key=lambda other: abs(other - place)))
+                chosen.add(_nearest(positions[concept], place))
         first, last = min(chosen), max(chosen)
         if last - first <= _REACH and notes[first] == notes[last]:
             gap = last - first + 1 - len(chosen)
             matches.add(Match(tuple(sorted(chosen)), gap, sentences[last] - sentences[first]))
     return sorted(matches, key=lambda match: (match.crossed, match.gap, match.words))
+
+
+def _nearest(places: list[int], place: int) -> int:
+    """The nearest of some rising places, of two as near the earlier one."""
+    after = bisect_left(places, place)
+    around = places[max(0, after - 1) : after + 1]
+    return min(around, key=lambda other: abs(other - place))
 
 
 def find_surfaces(matcher: ExactMatcher, stream: TokenStream) -> Found:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -29,6 +30,9 @@ _NEIGHBOURS = 12
 _LEAST_LIKENESS = 0.3
 _PIECE_WEIGHT = 0.7
 _UNKNOWN_RARITY = 6.0
+_SPANS_AT_ONCE = 256
+_REMEMBERED = 200_000
+"""Words whose vectors are kept; a service that reads notes for months must not grow with them."""
 
 FEATURES = (
     "likeness", "worth", "peak", "rank", "vote", "words", "voters",
@@ -63,7 +67,7 @@ def _pieces(word: str) -> tuple[str, ...]:
     return tuple(bounded[start : start + 4] for start in range(max(1, len(bounded) - 3)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Linker:
     """An inverted index of expressions by concepts and pieces of words.
 
@@ -126,8 +130,7 @@ class Linker:
         links, mentions = defaultdict[str, list[Link]](list), defaultdict[str, list[Mention]](list)
         if not spans or not self.features:
             return links, mentions
-        likeness = self._likeness(reading.stream, spans)
-        for (first, last), row in zip(spans, likeness, strict=True):
+        for (first, last), row in self._rows(reading.stream, spans):
             worth = reading.worth[first : last + 1]
             words = tuple(range(first, last + 1))
             for code, link in self._vote(row, float(worth.mean()), float(worth.max()), len(words)):
@@ -135,6 +138,16 @@ class Linker:
                 strength = 0.5 * link.likeness * link.vote * link.worth
                 mentions[code].append(Mention(words, strength, reading.stream.surface(first, last)))
         return links, mentions
+
+    def _rows(
+        self, stream: TokenStream, spans: list[tuple[int, int]]
+    ) -> Iterator[tuple[tuple[int, int], NDArray[np.float64]]]:
+        """Each span with its cosines ``[expression]``; some spans at a time, whatever the length of the note."""
+        if len(self._vectors) > _REMEMBERED:
+            self._vectors.clear()
+        for start in range(0, len(spans), _SPANS_AT_ONCE):
+            part = spans[start : start + _SPANS_AT_ONCE]
+            yield from zip(part, self._likeness(stream, part), strict=True)
 
     def _likeness(self, stream: TokenStream, spans: list[tuple[int, int]]) -> NDArray[np.float64]:
         """Cosines ``[span, expression]``."""

@@ -71,7 +71,7 @@ class MentionSource:
         finder = KeyFinder(list(mined), rarity)
         keys = tabulate(training, mined, rarity, [finder.find(example.stream) for example in training.examples])
         language = training.examples[0].stream.language
-        linker = Linker.build(keys, _shortest_wordings(training, keys, language), rarity, language)
+        linker = Linker.build(keys, _shortest_wordings(training, keys), rarity, language)
         return MentionSource(detector, surfaces, keys, linker)
 
     def candidates(self, stream: TokenStream) -> SourceOutput:
@@ -142,7 +142,7 @@ class MentionSource:
         )
 
 
-def _shortest_wordings(training: TrainingSet, keys: KeyTable, language: str) -> list[list[str]]:
+def _shortest_wordings(training: TrainingSet, keys: KeyTable) -> list[list[str]]:
     """For each key, the shortest words that it was mined from."""
     from nosology.knowledge.vocabulary import key_of
     from nosology.ranking.keys import mined_phrases
@@ -150,7 +150,7 @@ def _shortest_wordings(training: TrainingSet, keys: KeyTable, language: str) -> 
     shortest = dict[str, list[str]]()
     for example in training.examples:
         for words, _ in mined_phrases(example):
-            text = " ".join(key_of(words, language))
+            text = " ".join(key_of(words, example.stream.language))
             if text not in shortest or (len(words), words) < (len(shortest[text]), shortest[text]):
                 shortest[text] = words
     return [shortest[text] for text in keys.texts]

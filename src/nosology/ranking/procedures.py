@@ -52,7 +52,7 @@ def stem_of(parts: Parts) -> str:
     return parts.site[:2] + parts.operation[1] + parts.site[2]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Words:
     """Concepts, with what each has stood for in evidence.
 

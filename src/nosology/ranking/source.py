@@ -34,6 +34,9 @@ class Mention(NamedTuple):
     strength: float
     expression: str
 
+    def __repr__(self) -> str:
+        return f"Mention(words={self.words}, strength={self.strength:.3g})"  # the expression is note text
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingExample:
