@@ -44,7 +44,8 @@ def each_number(task: Callable[[int], Result], numbers: Sequence[int]) -> Iterat
     global _task
     _task = task
     try:
-        with multiprocessing.get_context("fork").Pool(workers) as pool:
+        # A fork of a process whose OpenMP threads have run hangs as soon as it wants more than one of its own.
+        with single_threaded(), multiprocessing.get_context("fork").Pool(workers) as pool:
             yield from pool.imap_unordered(_work, numbers)  # type: ignore[arg-type]
     finally:
         _task = None
