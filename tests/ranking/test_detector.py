@@ -1,0 +1,92 @@
+"""The detector of evidence words: its fast sums against the model's definition, and what it learns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nosology.knowledge.stream import build_stream
+from nosology.ranking import detector
+from nosology.ranking.detector import SpanDetector, evidence_words
+from nosology.types import Encounter, Evidence, GoldCode, Note, Span
+from tiny_corpus import make_corpus, make_encounter, training_set, without_evidence
+
+
+@pytest.fixture(scope="module")
+def fitted() -> SpanDetector:
+    found = SpanDetector.fit(training_set(make_corpus(16).encounters))
+    assert found is not None
+    return found
+
+
+def test_sums_of_known_words_equal_the_sums_of_all_features(fitted: SpanDetector) -> None:
+    weights = dict(zip(fitted.names, fitted.weights.tolist(), strict=True))
+    for number in (3, 91, 92):
+        stream = build_stream(make_encounter(number))
+        odds = np.array([fitted.bias + sum(weights.get(f, 0.0) for f in row) for row in detector._features(stream)])
+        assert fitted.probabilities(stream) == pytest.approx(1 / (1 + np.exp(-odds)))
+
+
+def test_tells_evidence_from_the_rest_in_new_notes(fitted: SpanDetector) -> None:
+    said, true = list[float](), list[bool]()
+    for number in range(60, 70):
+        encounter = make_encounter(number)
+        stream = build_stream(encounter)
+        said += fitted.probabilities(stream).tolist()
+        true += evidence_words(stream, encounter.codes or ()).tolist()
+    assert np.mean(np.array(said)[true]) > 0.6
+    assert np.mean(np.array(said)[~np.array(true)]) < 0.2
+
+
+def test_a_denied_word_looks_less_like_evidence(fitted: SpanDetector) -> None:
+    def chance(text: str) -> float:
+        return float(fitted.probabilities(build_stream(Encounter("e", (Note("n", text),)))).max())
+
+    assert chance("Known pneumonia.") > chance("No pneumonia.")
+
+
+def test_no_evidence_no_detector() -> None:
+    assert SpanDetector.fit(training_set([without_evidence(e) for e in make_corpus(4)])) is None
+    assert SpanDetector.fit(training_set([])) is None
+
+
+@pytest.mark.parametrize("texts", [("diabetes", "anemia"), ("anemia",)])
+def test_notes_that_are_nothing_but_evidence(texts: tuple[str, ...]) -> None:
+    cases = [
+        Encounter(
+            f"e{i}",
+            (Note(f"n{i}", text),),
+            (GoldCode("A", "x", (Evidence(f"n{i}", (Span(0, len(text)),)),)),),
+        )
+        for i, text in enumerate(texts)
+    ]
+    found = SpanDetector.fit(training_set(cases))
+    assert found is not None
+    assert found.probabilities(training_set(cases).examples[0].stream).min() > 0.5
+
+
+def test_an_empty_note_has_no_words_to_judge(fitted: SpanDetector) -> None:
+    assert fitted.probabilities(build_stream(Encounter("e", (Note("n", " \n"),)))).shape == (0,)
+
+
+def test_remembered_sums_are_forgotten_before_they_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detector, "_REMEMBERED", 50)
+    found = SpanDetector.fit(training_set(make_corpus(16).encounters))
+    assert found is not None
+    streams = [build_stream(make_encounter(number)) for number in range(100, 130)]
+    before = [found.probabilities(stream) for stream in streams]
+    assert max(len(found._own), len(found._beside) / 4) < 200
+    assert all((found.probabilities(s) == b).all() for s, b in zip(streams, before, strict=True))
+
+
+def test_evidence_words_are_those_that_a_part_touches() -> None:
+    encounter = Encounter("e", (Note("n", "one two three four"),))
+    evidence = Evidence("n", (Span(0, 3), Span(6, 9)))  # "one", and from inside "two" to inside "three"
+    marked = evidence_words(build_stream(encounter), [GoldCode("A", "x", (evidence,))])
+    assert marked.tolist() == [True, True, True, False]
+
+
+def test_state_round_trip(fitted: SpanDetector) -> None:
+    stream = build_stream(make_encounter(77))
+    again = SpanDetector.from_state(*fitted.state())
+    assert (again.probabilities(stream) == fitted.probabilities(stream)).all()
