@@ -20,9 +20,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -98,29 +98,46 @@ def measure_speed(model: Path) -> dict[str, object]:
         "seconds": again,
         "f1": report.assignment.micro.f1,
         "map": report.ranking.map,
-        "stages": measure_stages(coder, scored, again),
+        "stages": measure_stages(coder, scored),
     }
 
 
-def measure_stages(coder: Coder, scored: Corpus, total: float) -> dict[str, float]:
-    """Seconds over all notes. What is not measured by itself is what is left of the whole."""
-    stages = Counter[str]()
-    names = {kind: name for name, kind in SOURCES.items()}
-    for encounter in scored:
-        stream, seconds = timed(lambda encounter=encounter: build_stream(encounter))
-        stages["words"] += seconds
-        for source in coder.generator.sources:
-            _, seconds = timed(lambda source=source, stream=stream: source.candidates(stream))
-            stages[f"source {names[type(source)]}"] += seconds
-            stages["sources"] += seconds
-        fresh = build_stream(encounter)
-        proposal, seconds = timed(lambda fresh=fresh: coder.generator.propose(fresh))
-        stages["proposals"] += seconds
-        _, seconds = timed(lambda rows=proposal.features: coder.calibration.apply(coder.ranker.score(rows)))
-        stages["trees, calibration"] += seconds
-    merging = stages.pop("proposals") - stages.pop("sources")
-    left = total - sum(stages.values()) - merging
-    return {**stages, "merging, shared features": merging, "evidence, titles and the rest": left}
+class Clocked:
+    """Stands in for a part of the coder and adds up the processor seconds of one of its methods."""
+
+    def __init__(self, part: object, method: str, spent: Counter[str], name: str) -> None:
+        self._part, self._method, self._spent, self._name = part, method, spent, name
+
+    def __getattr__(self, attribute: str) -> Any:
+        value = getattr(self._part, attribute)
+        return self._clocked(value) if attribute == self._method else value
+
+    def _clocked(self, method: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object) -> object:
+            result, seconds = timed(lambda: method(*arguments))
+            self._spent[self._name] += seconds
+            return result
+
+        return call
+
+
+def measure_stages(coder: Coder, scored: Corpus) -> dict[str, float]:
+    """Seconds over all notes, stage by stage; merging, evidence and the rest are what the others leave of the whole."""
+    spent, names = Counter[str](), {kind: name for name, kind in SOURCES.items()}
+    clocked = (Clocked(one, "candidates", spent, names[type(one)]) for one in coder.generator.sources)
+    generator: Any = Clocked(replace(coder.generator, sources=tuple(clocked)), "propose", spent, "candidates")
+    ranker: Any = Clocked(coder.ranker, "score", spent, "trees")
+    copy = replace(coder, generator=generator, ranker=ranker)
+    _, whole = timed(lambda: list(copy.code_many(scored)))
+    _, words = timed(lambda: [build_stream(encounter) for encounter in scored])
+    candidates, trees = spent.pop("candidates"), spent.pop("trees")
+    return {
+        "words": words,
+        **{f"candidates by {name}": seconds for name, seconds in spent.items()},
+        "merging, features across sources": candidates - sum(spent.values()),
+        "trees": trees,
+        "evidence, calibration, titles": whole - words - candidates - trees,
+    }
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:

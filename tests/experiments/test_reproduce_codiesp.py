@@ -10,6 +10,9 @@ import pytest
 
 from nosology.cli.main import run
 from nosology.coder import Coder
+from nosology.corpora import read_codiesp
+from nosology.evaluation import read_predictions
+from nosology.evaluation.codiesp import score_codiesp
 from nosology.experiments import runs
 
 
@@ -69,6 +72,21 @@ def test_writes_the_page_and_every_figure(
         assert f"## {heading}" in page
     assert f"**{spanish['figures']['map']['mean']:.3f}**" in page
     assert str(release) not in page
+
+
+def test_figures_are_the_official_scores_of_the_kept_predictions(release: Path, recipes: dict[str, Path]) -> None:
+    assert run(arguments(release, recipes, "d_es,p_es")) == 0
+    work, results = release.parent / "work" / "codiesp", figures(release.parent)
+    for track, name in zip(results["tracks"], ("d_es", "p_es"), strict=True):
+        corpus = read_codiesp(release, task="diagnoses" if name == "d_es" else "procedures").split("dev")
+        predictions = read_predictions(work / f"{name}-seed0" / "predictions.jsonl.gz")
+        official = score_codiesp(corpus.encounters, predictions, corpus.systems)
+        scores = official.diagnoses or official.procedures
+        assert scores is not None
+        assert track["figures"]["map"]["mean"] == pytest.approx(scores.mean_average_precision)
+        assert track["figures"]["micro_f1"]["mean"] == pytest.approx(scores.micro.f1)
+        assert track["map_assigned"]["mean"] == pytest.approx(scores.mean_average_precision_assigned)
+        assert track["map_as_scripted"] == pytest.approx(scores.mean_average_precision_as_scripted)
 
 
 def test_tables_are_whole(release: Path, recipes: dict[str, Path]) -> None:
@@ -132,7 +150,7 @@ def test_a_run_that_no_longer_holds_is_done_again(
             note = release / "train" / "text_files" / "S0-1.txt"
             note.write_text(note.read_text(encoding="utf-8") + " Alta.", encoding="utf-8")
         case _:
-            monkeypatch.setattr(runs, "_code", lambda: [b"another version of the package"])
+            monkeypatch.setattr(runs, "_code_digest", lambda: "another version of the package")
     seeds = trainings(monkeypatch)
     assert run(arguments(release, recipes, "d_es")) == 0
     assert seeds == [0]

@@ -23,7 +23,7 @@ from nosology.experiments.codiesp_trained import Trained, aligned, groups_of, of
 from nosology.experiments.figures import Figure, mean_of, pooled_figures
 from nosology.experiments.ladder import RungScores, place_on_ladder, score_ladder
 from nosology.experiments.runs import Progress, Run, run_or_reuse
-from nosology.types import Corpus
+from nosology.types import CodedEncounter, Corpus
 
 BANDS = "codiesp"
 
@@ -151,6 +151,7 @@ def _track_result(trained: Trained, plan: BootstrapPlan) -> TrackResult:
         encounters=len(trained.scored),
         gold=reports[0].counts.gold,
         figures=pooled_figures(judged, groups, plan),
+        map_assigned=_figures_on(trained.scored, [_assigned_only(one) for one in predictions], plan)["map"],
         map_as_scripted=float(np.mean([_scripted_map(report, trained.track) for report in reports])),
         new_articles=len(fresh),
         on_new_articles=_figures_on(trained.scored.with_encounters(fresh), predictions, plan) if fresh else {},
@@ -160,6 +161,10 @@ def _track_result(trained: Trained, plan: BootstrapPlan) -> TrackResult:
         calibration=mean_of([_calibration(report) for report in reports]),
         runs=tuple(run.facts for run in trained.runs),
     )
+
+
+def _assigned_only(predictions: Predictions) -> Predictions:
+    return Predictions(tuple(CodedEncounter(one.encounter_id, one.assigned) for one in predictions))
 
 
 def _figures_on(corpus: Corpus, predictions: Sequence[Predictions], plan: BootstrapPlan) -> dict[str, Figure]:

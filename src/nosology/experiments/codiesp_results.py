@@ -26,6 +26,7 @@ class TrackResult:
         gold: gold pairs in them.
         figures: ``map`` and ``micro_f1`` by the official definitions, ``micro_precision``, ``micro_recall``,
             ``candidate_recall``.
+        map_assigned: MAP of the assigned codes alone.
         map_as_scripted: the official script's MAP, over the documents with predictions.
         new_articles: how many of the encounters are of articles that train lacks.
         on_new_articles: ``figures`` on these alone.
@@ -42,6 +43,7 @@ class TrackResult:
     encounters: int
     gold: int
     figures: Mapping[str, Figure]
+    map_assigned: Figure
     map_as_scripted: float
     new_articles: int
     on_new_articles: Mapping[str, Figure]

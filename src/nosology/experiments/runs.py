@@ -14,6 +14,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -142,9 +143,8 @@ def run_or_reuse(
 def fingerprint(recipe: Recipe, seed: int, train: Corpus, scored: Corpus) -> str:
     """A digest of all that decides a run's predictions; where the corpus lies on disk is no part of it."""
     digest = hashlib.sha256(f"{nosology.__version__}|{seed}|{to_toml(_without_path(recipe))}".encode())
-    for part in (*_library_versions(), *_code(), *_encounters(train), "scored", *_encounters(scored)):
-        digest.update(part if isinstance(part, bytes) else part.encode())
-        digest.update(b"\0")
+    for part in (*_library_versions(), _code_digest(), *_encounters(train), "scored", *_encounters(scored)):
+        digest.update(part.encode() + b"\0")
     return digest.hexdigest()
 
 
@@ -158,11 +158,14 @@ def _library_versions() -> list[str]:
     return [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
 
 
-def _code() -> Iterable[bytes]:
-    package = Path(nosology.__file__).parent
+@cache
+def _code_digest() -> str:
+    """Of the package's files as they were when it was first asked: those that are imported, edited since or not."""
+    package, digest = Path(nosology.__file__).parent, hashlib.sha256()
     for path in sorted(path for path in package.rglob("*") if path.is_file()):
         if not set(path.relative_to(package).parts) & set(_WITHOUT_INFLUENCE):
-            yield path.read_bytes()
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _encounters(corpus: Corpus) -> Iterable[str]:
