@@ -80,6 +80,25 @@ def best_threshold(probabilities: NDArray[np.float64], outcomes: NDArray[np.bool
     return (float(ranked[best]) + following) / 2.0
 
 
+def threshold_of_precision(
+    probabilities: NDArray[np.float64], outcomes: NDArray[np.bool_], precision: float, highest: float
+) -> float:
+    """The lowest threshold at which the share of assigned candidates that are right is at least ``precision``.
+
+    Args:
+        probabilities: of a kind of candidates, out of fold; ``[candidate]``.
+        outcomes: whether each is a gold code; ``[candidate]``.
+        precision: the share.
+        highest: the answer where no lower threshold does; ``[0, 1]``.
+    """
+    order = np.argsort(-probabilities, kind="stable")
+    ranked = probabilities[order]
+    shares = np.cumsum(outcomes[order]) / np.arange(1, len(ranked) + 1)
+    last_of_tie = np.append(ranked[1:] < ranked[:-1], True) if len(ranked) else np.zeros(0, dtype=np.bool_)
+    good = np.flatnonzero((shares >= precision) & last_of_tie)
+    return min(highest, float(ranked[good[-1]])) if len(good) else highest
+
+
 def expected_calibration_error(
     probabilities: NDArray[np.float64], outcomes: NDArray[np.bool_], bins: int = 10
 ) -> float:

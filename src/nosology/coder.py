@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nosology.calibration import IsotonicCalibration, best_threshold
+from nosology.calibration import IsotonicCalibration, best_threshold, threshold_of_precision
 from nosology.codes.titles import TitleTable
 from nosology.config import Recipe
 from nosology.corpora.splits import grouped_folds
@@ -44,6 +44,7 @@ class Coder:
         ranker: scores candidates.
         calibration: scores to probabilities.
         threshold: probability from which a code is assigned.
+        unseen_threshold: the same for codes that no training encounter carries.
         titles: of every label it can give.
         knowledge: the expressions it has read and mined.
         language: ISO 639-1 of the training notes.
@@ -55,6 +56,7 @@ class Coder:
     ranker: Ranker
     calibration: IsotonicCalibration
     threshold: float
+    unseen_threshold: float
     titles: TitleTable
     knowledge: KnowledgeBase
     language: str
@@ -150,7 +152,8 @@ class Coder:
     ) -> SuggestedCode:
         worth_showing = probability >= _SHOWN
         evidence, expressions = choose_evidence(stream, mentions.get(code, ()) if worth_showing else ())
-        assigned = not abstained and probability >= self.threshold
+        threshold = self.threshold if code in self.label_counts else self.unseen_threshold
+        assigned = not abstained and probability >= threshold
         system, title = self.titles.system(code), self.titles.title(code)
         return SuggestedCode(code, system, probability, assigned, evidence, expressions, title)
 
@@ -180,10 +183,14 @@ def _fit(
         threshold = best_threshold(probabilities, right, gold_count)
     ranker = Ranker.fit(rows, right, options, seed)
     generator = fit_generator(training, plan)
+    unseen = rows[:, generator.feature_names.index("log_count")] == 0.0
+    wanted = recipe.calibration.unseen_precision
+    unseen_threshold = threshold_of_precision(probabilities[unseen], right[unseen], wanted, threshold)
     language = coded[0].notes[0].language
     facts = Facts.of(corpus, coded, seed, threshold, probabilities, right, gold_count)
     knowledge = knowledge.with_expressions(generator.mined_expressions(titles, language))
-    return Coder(recipe, generator, ranker, calibration, threshold, titles, knowledge, language, facts)
+    thresholds = threshold, unseen_threshold
+    return Coder(recipe, generator, ranker, calibration, *thresholds, titles, knowledge, language, facts)
 
 
 def _silent(stage: str, share: float) -> None:

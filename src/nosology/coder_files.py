@@ -42,7 +42,8 @@ def save_coder(coder: Coder, path: str | Path, *, overwrite: bool = False) -> No
         points = {"scores": coder.calibration.scores, "probabilities": coder.calibration.probabilities}
         save_arrays(folder / "calibration.npz", points)
         _write_json(folder / "titles.json", coder.titles.rows(coder.generator.labels))
-        decisions = {"threshold": coder.threshold, "language": coder.language, "sources": names}
+        thresholds = {"threshold": coder.threshold, "unseen_threshold": coder.unseen_threshold}
+        decisions = {**thresholds, "language": coder.language, "sources": names}
         _write_json(folder / "coder.json", decisions | {"facts": coder.facts.to_mapping()})
 
 
@@ -75,6 +76,7 @@ def _load(folder: ModelFolder) -> Coder:
             points["scores"].astype(np.float64), points["probabilities"].astype(np.float64)
         ),
         threshold=float(decisions["threshold"]),
+        unseen_threshold=float(decisions["unseen_threshold"]),
         titles=titles,
         knowledge=KnowledgeBase.load(folder.path),
         language=str(decisions["language"]),

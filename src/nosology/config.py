@@ -190,8 +190,8 @@ class RankerConfig(Section):
         random_trees: trees of the randomised forest; 0 leaves it out.
     """
 
-    boosting_trees: int = field(default=250, metadata=between(0, 5000))
-    random_trees: int = field(default=100, metadata=between(0, 5000))
+    boosting_trees: int = field(default=150, metadata=between(0, 5000))
+    random_trees: int = field(default=60, metadata=between(0, 5000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +201,9 @@ class CalibrationConfig(Section):
     Args:
         folds: parts of the out-of-fold scores.
         threshold: a probability at which codes are assigned; left out, the one of the highest micro-F1.
+        unseen_precision: codes that no training encounter carries get a threshold of their own, the lowest at which
+            this share of those assigned is right out of fold; never above ``threshold``. Such a choice is optimistic:
+            on new notes expect less.
         abstain_below: where no candidate reaches this probability, the coder abstains from the encounter.
     """
 
@@ -208,6 +211,7 @@ class CalibrationConfig(Section):
     threshold: float | None = field(
         default=None, metadata=rule(lambda value: None if value is None or 0 <= value <= 1 else "is not in [0, 1]")
     )
+    unseen_precision: float = field(default=0.5, metadata=between(0, 1))
     abstain_below: float = field(default=0.1, metadata=between(0, 1))
 
 

@@ -13,6 +13,7 @@ from nosology.codes.titles import TitleTable
 from nosology.knowledge.base import Expression
 from nosology.knowledge.stream import TokenStream
 from nosology.ranking import priors
+from nosology.ranking.competition import FEATURES, competition
 from nosology.ranking.priors import CodePriors
 from nosology.ranking.source import CandidateSource, Mention
 
@@ -46,7 +47,8 @@ class CandidateGenerator:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        return tuple(name for source in self.sources for name in source.feature_names) + priors.FEATURES
+        names = tuple(name for source in self.sources for name in source.feature_names)
+        return names + priors.FEATURES + tuple(f"competition_{name}" for name in FEATURES)
 
     @property
     def labels(self) -> list[str]:
@@ -79,4 +81,5 @@ class CandidateGenerator:
             for code, found in output.mentions.items():
                 mentions[code] += found
         blocks.append(self.code_priors.features(codes, len(stream)))
+        blocks.append(competition(codes, mentions))
         return Proposal(codes, np.hstack(blocks), mentions)

@@ -133,6 +133,9 @@ class SpanDetector:
     bias: float
     _weight_of: dict[str, float] = field(init=False, repr=False)
     _own: dict[str, float] = field(init=False, repr=False, default_factory=dict[str, float])
+    _last: list[tuple[TokenStream, NDArray[np.float64]]] = field(
+        init=False, repr=False, default_factory=list[tuple[TokenStream, NDArray[np.float64]]]
+    )
     _beside: dict[tuple[str, int], float] = field(init=False, repr=False, default_factory=dict[tuple[str, int], float])
 
     @staticmethod
@@ -181,7 +184,12 @@ class SpanDetector:
         object.__setattr__(self, "_weight_of", table)
 
     def probabilities(self, stream: TokenStream) -> NDArray[np.float64]:
-        """How likely each word is evidence: float64 ``[word]``."""
+        """How likely each word is evidence: float64 ``[word]``; the last stream's are kept, since two sources ask."""
+        if not self._last or self._last[0][0] is not stream:
+            self._last[:] = [(stream, self._compute(stream))]
+        return self._last[0][1]
+
+    def _compute(self, stream: TokenStream) -> NDArray[np.float64]:
         own, beside, weight = self._own, self._beside, self._weight_of.get
         if len(own) > _REMEMBERED or len(beside) > 4 * _REMEMBERED:
             own.clear()

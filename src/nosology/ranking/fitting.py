@@ -105,12 +105,14 @@ def prepare(training: TrainingSet, plan: SourcePlan) -> None:
 def fit_generator(training: TrainingSet, plan: SourcePlan) -> CandidateGenerator:
     """Every source that the plan wants and the encounters allow."""
     sources = list[CandidateSource | None]()
+    mentions = MentionSource.fit(training) if plan.use_evidence else None
+    detector = mentions.detector if mentions is not None else None
     if plan.use_evidence:
-        sources += [MentionSource.fit(training), CompositionSource.fit(training, plan.exists)]
+        sources += [mentions, CompositionSource.fit(training, plan.exists)]
     if plan.association is not None:
         sources.append(AssociationSource.fit(training, plan.terms, plan.association))
     if plan.retrieval is not None:
-        sources.append(RetrievalSource.fit(training, plan.knowledge, plan.retrieval))
+        sources.append(RetrievalSource.fit(training, plan.knowledge, plan.retrieval, detector))
     fitted = tuple(source for source in sources if source is not None)
     return CandidateGenerator(fitted, CodePriors.fit(training, plan.title))
 

@@ -22,9 +22,11 @@ _task: Callable[[int], object] | None = None
 @contextmanager
 def single_threaded() -> Generator[None, None, None]:
     """Numerical libraries use one thread inside the block."""
-    import sklearn.ensemble  # noqa: F401  (the limits reach only libraries that are loaded)
+    from importlib import import_module
+
     from threadpoolctl import threadpool_limits
 
+    import_module("sklearn.ensemble")  # the limits reach only libraries that are loaded
     with threadpool_limits(1):
         yield
 

@@ -24,8 +24,8 @@ class RankerOptions:
         folds: parts of the out-of-fold scores that calibration and threshold are chosen on.
     """
 
-    boosting_trees: int = 250
-    random_trees: int = 100
+    boosting_trees: int = 150
+    random_trees: int = 60
     folds: int = 5
 
 
@@ -97,10 +97,10 @@ class Ranker:
             hopeful = forests[0].predict(rows) >= _HOPELESS / 2 if forests else np.ones(len(rows), dtype=np.bool_)
             if right[hopeful].all() or not right[hopeful].any():
                 return Ranker(tuple(forests) or (_constant(float(right.mean())),))
-            settings = {"min_samples_leaf": 5, "max_features": 0.3, "max_depth": _DEPTH}
+            settings = {"min_samples_leaf": 5, "max_features": 0.2, "max_depth": _DEPTH}
             randomised = ExtraTreesClassifier(options.random_trees, random_state=seed, **settings)
             randomised.fit(rows[hopeful], right[hopeful])
-            said = randomised.predict_proba(rows[:1000])[:, 1]
+            said = np.asarray(randomised.predict_proba(rows[:1000]))[:, 1]
             forests.append(_checked(Forest.from_extra_trees(randomised), said, rows))
         return Ranker(tuple(forests))
 
@@ -130,10 +130,10 @@ class Ranker:
 
 _DEPTH = 20
 """Deeper trees of the forest cost time at prediction and gain nothing on held-out encounters."""
-_BOOSTING_PACE = 10.0
+_BOOSTING_PACE = 10.5
 """Learning rate times trees: more trees take smaller steps."""
 _TOLERANCE = 1e-5
-_HOPELESS = 0.01
+_HOPELESS = 0.02
 
 
 def _checked(forest: Forest, expected: NDArray[np.float64], rows: NDArray[np.float32]) -> Forest:
