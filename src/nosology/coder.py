@@ -168,9 +168,11 @@ def _fit(
     knowledge, titles = build_knowledge(systems, recipe), TitleTable.of(systems)
     plan = plan_sources(training, knowledge, titles, recipe)
     candidates = cross_fit(training, plan, folds, tell)
+    generator = fit_generator(training, plan)
     golds = [example.code_set for example in training.examples]
-    rows = np.concatenate([found.features for found in candidates])
-    right = np.array([code in gold for found, gold in zip(candidates, golds, strict=True) for code in found.codes])
+    rows = np.concatenate([found.rows(generator.feature_names) for found in candidates])
+    pairs = zip(candidates, golds, strict=True)
+    right = np.array([code in gold for found, gold in pairs for code in found.codes], dtype=np.bool_)
     fold_of_row = np.repeat(folds, [len(found.codes) for found in candidates])
     options = ranker_options(recipe)
     tell("scoring out of fold", 0.0)
@@ -182,7 +184,6 @@ def _fit(
     if threshold is None:
         threshold = best_threshold(probabilities, right, gold_count)
     ranker = Ranker.fit(rows, right, options, seed)
-    generator = fit_generator(training, plan)
     unseen = rows[:, generator.feature_names.index("log_count")] == 0.0
     wanted = recipe.calibration.unseen_precision
     unseen_threshold = threshold_of_precision(probabilities[unseen], right[unseen], wanted, threshold)

@@ -69,10 +69,10 @@ def test_links_a_wording_that_nobody_marked(linker: Linker) -> None:
 
 
 def test_votes_of_a_span_add_up_to_one(linker: Linker) -> None:
-    stream = build_stream(Encounter("e", (Note("n", "chronic kidney failure"),)))
+    stream = build_stream(Encounter("e", (Note("n", "high blood pressure"),)))
     row = linker._likeness(stream, [(0, 2)])[0]
     votes = [link.vote for _, link in linker._vote(row, 0.5, 0.5, 3)]
-    assert len(votes) > 1
+    assert votes
     assert sum(votes) == pytest.approx(1.0)
     assert votes == sorted(votes, reverse=True)
 

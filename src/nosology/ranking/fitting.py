@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -87,10 +87,22 @@ class Candidates(NamedTuple):
     Args:
         codes: of the candidates.
         features: float32 ``[candidate, feature]``.
+        names: of the features; fewer where a fold left a source nothing to learn from.
     """
 
     codes: list[str]
     features: NDArray[np.float32]
+    names: tuple[str, ...]
+
+    def rows(self, names: Sequence[str]) -> NDArray[np.float32]:
+        """The features in another generator's order: float32 ``[candidate, name]``, 0 where a name is not known."""
+        if tuple(names) == self.names:
+            return self.features
+        own = {name: column for column, name in enumerate(self.names)}
+        wanted = [(place, own[name]) for place, name in enumerate(names) if name in own]
+        rows = np.zeros((len(self.codes), len(names)), dtype=np.float32)
+        rows[:, [place for place, _ in wanted]] = self.features[:, [column for _, column in wanted]]
+        return rows
 
 
 def prepare(training: TrainingSet, plan: SourcePlan) -> None:
@@ -117,6 +129,17 @@ def fit_generator(training: TrainingSet, plan: SourcePlan) -> CandidateGenerator
     return CandidateGenerator(fitted, CodePriors.fit(training, plan.title))
 
 
+def share_detector(sources: Sequence[CandidateSource]) -> list[CandidateSource]:
+    """Loaded sources with one detector instead of equal ones, so that it reads each note once."""
+    detector = next((source.detector for source in sources if isinstance(source, MentionSource)), None)
+    return [
+        replace(source, detector=detector)
+        if detector is not None and isinstance(source, RetrievalSource) and source.detector is not None
+        else source
+        for source in sources
+    ]
+
+
 def cross_fit(
     training: TrainingSet, plan: SourcePlan, folds: NDArray[np.int64], progress: Progress
 ) -> list[Candidates]:
@@ -133,7 +156,7 @@ def cross_fit(
         generator = fit_generator(training.part(np.flatnonzero(folds != fold)), plan)
         streams = (training.examples[index].stream for index in np.flatnonzero(folds == fold).tolist())
         proposals = (generator.propose(stream) for stream in streams)
-        return [Candidates(proposal.codes, proposal.features) for proposal in proposals]
+        return [Candidates(proposal.codes, proposal.features, generator.feature_names) for proposal in proposals]
 
     prepare(training, plan)
     numbers = np.unique(folds).tolist()
