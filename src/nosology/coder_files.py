@@ -18,7 +18,7 @@ from nosology.errors import ModelError
 from nosology.knowledge.base import KnowledgeBase
 from nosology.model_card import Facts, write_card
 from nosology.ranking.candidates import CandidateGenerator
-from nosology.ranking.fitting import SOURCES
+from nosology.ranking.fitting import SOURCES, share_detector
 from nosology.ranking.priors import CodePriors
 from nosology.ranking.ranker import Ranker
 from nosology.ranking.source import CandidateSource
@@ -66,6 +66,7 @@ def _load(folder: ModelFolder) -> Coder:
     sources = list[CandidateSource]()
     for name in decisions["sources"]:
         sources.append(SOURCES[name].from_state(*_load_part(folder, name)))
+    sources = share_detector(sources)
     points = load_arrays(folder.file("calibration.npz"))
     recipe = folder.file("recipe.toml")
     return Coder(

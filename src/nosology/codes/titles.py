@@ -42,5 +42,8 @@ class TitleTable:
         return [(code, *self._nearest(code)) for code in sorted(set(labels))]
 
     def _nearest(self, code: str) -> tuple[str, str]:
+        known = self._rows.get(code)
+        if known is not None:
+            return known
         beginnings = (code[:length].rstrip(".") for length in range(len(code), 0, -1))
         return next((self._rows[start] for start in beginnings if start in self._rows), ("", ""))

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,11 +133,15 @@ class SpanDetector:
     weights: NDArray[np.float32]
     bias: float
     _weight_of: dict[str, float] = field(init=False, repr=False)
-    _own: dict[str, float] = field(init=False, repr=False, default_factory=dict[str, float])
+    _of_words: dict[str, tuple[float, ...]] = field(
+        init=False, repr=False, default_factory=dict[str, tuple[float, ...]]
+    )
     _last: list[tuple[TokenStream, NDArray[np.float64]]] = field(
         init=False, repr=False, default_factory=list[tuple[TokenStream, NDArray[np.float64]]]
     )
-    _beside: dict[tuple[str, int], float] = field(init=False, repr=False, default_factory=dict[tuple[str, int], float])
+    _of_pairs: dict[tuple[str, str], tuple[float, float, float]] = field(
+        init=False, repr=False, default_factory=dict[tuple[str, str], tuple[float, float, float]]
+    )
 
     @staticmethod
     def fit(training: TrainingSet) -> SpanDetector | None:
@@ -190,30 +195,43 @@ class SpanDetector:
         return self._last[0][1]
 
     def _compute(self, stream: TokenStream) -> NDArray[np.float64]:
-        own, beside, weight = self._own, self._beside, self._weight_of.get
-        if len(own) > _REMEMBERED or len(beside) > 4 * _REMEMBERED:
-            own.clear()
-            beside.clear()
-        words = [_EDGE, _EDGE, *stream.words, _EDGE, _EDGE]
-        shapes = [_EDGE, _EDGE, *map(skeleton, stream.words), _EDGE, _EDGE]
-        totals = np.full(len(stream), self.bias)
-        for index, places in enumerate(_place_features(stream)):
-            word = words[index + 2]
-            total = own.get(word)
-            if total is None:
-                total = own[word] = sum(weight(name, 0.0) for name in _own_features(word))
-            for offset in _OFFSETS:
-                key = (words[index + 2 + offset], offset)
-                part = beside.get(key)
-                if part is None:
-                    part = beside[key] = sum(weight(name, 0.0) for name in _neighbour_features(*key))
-                total += part
-            for name in _pair_features(shapes, index):
-                total += weight(name, 0.0)
-            for name in places:
-                total += weight(name, 0.0)
-            totals[index] += total
+        if len(stream) == 0:
+            return np.zeros(0)
+        padded = [_EDGE, _EDGE, *stream.words, _EDGE, _EDGE]
+        of_word = np.array([self._word_weights(word) for word in padded])
+        of_pair = np.array([self._pair_weights(pair) for pair in pairwise(padded)])
+        count = len(stream)
+        totals = self.bias + of_word[2 : count + 2, 0]
+        for column, offset in enumerate(_OFFSETS, 1):
+            totals += of_word[2 + offset : count + 2 + offset, column]
+        totals += of_pair[1 : count + 1, 0] + of_pair[2 : count + 2, 1] + of_pair[:count, 2]
+        weight = self._weight_of.get
+        totals += [sum(weight(name, 0.0) for name in places) for places in _place_features(stream)]
         return 1.0 / (1.0 + np.exp(-np.clip(totals, -30.0, 30.0)))
+
+    def _word_weights(self, word: str) -> tuple[float, ...]:
+        """What a word adds to itself, and to the words that it stands 2 before, 1 before, 1 after, 2 after."""
+        known = self._of_words.get(word)
+        if known is None:
+            weight = self._weight_of.get
+            own = 0.0 if word == _EDGE else sum(weight(name, 0.0) for name in _own_features(word))
+            beside = (sum(weight(name, 0.0) for name in _neighbour_features(word, offset)) for offset in _OFFSETS)
+            known = self._of_words[word] = (own, *beside)
+        return known
+
+    def _pair_weights(self, pair: tuple[str, str]) -> tuple[float, float, float]:
+        """What two words in a row add to the second, to the first, and to the word after them."""
+        known = self._of_pairs.get(pair)
+        if known is None:
+            before, after = (word if word == _EDGE else skeleton(word) for word in pair)
+            weight = self._weight_of.get
+            known = (
+                weight(f"p {before} {after}", 0.0),
+                weight(f"n {before} {after}", 0.0),
+                weight(f"pp {before} {after}", 0.0),
+            )
+            self._of_pairs[pair] = known
+        return known
 
     def state(self) -> tuple[Arrays, dict[str, list[str]]]:
         return {"weights": self.weights, "bias": np.array([self.bias])}, {"names": self.names}

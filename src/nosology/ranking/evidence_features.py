@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -85,6 +85,10 @@ class Reading:
 
     stream: TokenStream
     worth: NDArray[np.float64]
+    worth_list: list[float] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "worth_list", self.worth.tolist())
 
 
 def hits_by_code(
@@ -100,29 +104,30 @@ def hits_by_code(
     """
     assertions = _assertions(found, reading.stream)
     reasons = defaultdict[str, list[tuple[Hit, int]]](list)
-    codes_of = {number: {int(table.pair_codes[pair]) for pair in table.pairs(number)} for number in found}
+    codes_of = {number: {code for code, _ in table.votes(number)} for number in found}
     length = max(1, len(reading.stream))
     for number, matches in found.items():
         looseness = 0 if any(match.is_tight for match in matches) else 1
         times = int(table.found[looseness, number])
-        total = sum(int(table.pair_counts[pair]) for pair in table.pairs(number))
+        votes = table.votes(number)
+        total = sum(count for _, count in votes)
+        gold = table.pair_gold[looseness, table.pointers[number] : table.pointers[number + 1]].tolist()
+        marked = (int(table.marked[number]) + 0.5) / (float(table.found[:, number].sum()) + 1.0)
         ranks = [assertions[match.words[0], match.words[-1]] for match in matches]
         negated = sum(rank == _NEGATED for rank in ranks) / len(ranks)
         other = sum(rank not in (_NEGATED, _PRESENT) for rank in ranks) / len(ranks)
-        worth = max(float(reading.worth[list(match.words)].mean()) for match in matches)
+        worth = max(sum(reading.worth_list[word] for word in match.words) / len(match.words) for match in matches)
         longer = [codes_of[other_number] for other_number in inside.get(number, ())]
         position = min(match.words[0] for match in matches) / length
         best = matches[0]
-        for pair in table.pairs(number):
-            code = int(table.pair_codes[pair])
-            times_marked = int(table.pair_counts[pair])
+        for (code, times_marked), carriers in zip(votes, gold, strict=True):
             hit = Hit(
-                precision=(int(table.pair_gold[looseness, pair]) + 0.3) / (times + 1.0),
+                precision=(carriers + 0.3) / (times + 1.0),
                 gap=best.gap,
                 crossed=best.crossed,
                 times=times_marked,
                 share=times_marked / total,
-                marked=(int(table.marked[number]) + 0.5) / (float(table.found[:, number].sum()) + 1.0),
+                marked=marked,
                 size=len(best.words),
                 mentions=len(matches),
                 position=position,
@@ -134,7 +139,7 @@ def hits_by_code(
                 longer=len(longer),
                 rarity=float(table.rarity[number]),
                 worth=worth,
-                codes=len(table.pairs(number)),
+                codes=len(votes),
             )
             reasons[table.codes[code]].append((hit, number))
     return reasons

@@ -192,10 +192,9 @@ class Linker:
             likeness = float(row[number])
             if likeness < _LEAST_LIKENESS:
                 continue
-            pairs = table.pairs(number)
-            total = sum(int(table.pair_counts[pair]) for pair in pairs)
-            for pair in pairs:
-                code, times = int(table.pair_codes[pair]), int(table.pair_counts[pair])
+            pairs = table.votes(number)
+            total = sum(times for _, times in pairs)
+            for code, times in pairs:
                 best[code] = max(best[code], likeness * math.sqrt(times / total))
                 votes[code] += likeness**4 * times
                 voters[code] += 1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,9 @@ class CodePriors:
 
     counts: dict[str, int]
     titles: Callable[[str], str]
+    _categories: Counter[str] = field(init=False, repr=False)
+    _members: Counter[str] = field(init=False, repr=False)
+    _of_code: dict[str, tuple[float, ...]] = field(init=False, repr=False, default_factory=dict[str, tuple[float, ...]])
 
     def __post_init__(self) -> None:
         categories, members = Counter[str](), Counter[str]()
@@ -41,7 +45,6 @@ class CodePriors:
             members[code[:_CATEGORY]] += 1
         object.__setattr__(self, "_categories", categories)
         object.__setattr__(self, "_members", members)
-        object.__setattr__(self, "_of_title", dict[str, tuple[float, ...]]())
 
     @staticmethod
     def fit(training: TrainingSet, titles: Callable[[str], str]) -> CodePriors:
@@ -55,32 +58,29 @@ class CodePriors:
             codes: any codes, seen in training or not.
             words: the encounter's length.
         """
-        categories: Counter[str] = self._categories  # type: ignore[attr-defined]
-        members: Counter[str] = self._members  # type: ignore[attr-defined]
-        rows = np.zeros((len(codes), len(FEATURES)), dtype=np.float32)
-        for row, code in enumerate(codes):
-            count, category = self.counts.get(code, 0), code[:_CATEGORY]
-            rows[row] = (
-                np.log1p(count),
-                np.log1p(categories[category]),
-                count / (categories[category] + 1.0),
-                members[category],
-                len(code),
-                ord(code[0]),
-                ord(code[1]) if len(code) > 1 else 0,
-                *self._title_features(code),
-                words,
-            )
-        return rows
+        known = self._of_code
+        for code in codes:
+            if code not in known:
+                known[code] = self._describe(code)
+        rows = np.array([known[code] for code in codes], dtype=np.float32).reshape(len(codes), len(FEATURES) - 1)
+        return np.hstack([rows, np.full((len(codes), 1), words, dtype=np.float32)])
 
-    def _title_features(self, code: str) -> tuple[float, ...]:
-        known: dict[str, tuple[float, ...]] = self._of_title  # type: ignore[attr-defined]
-        if code not in known:
-            title = self.titles(code)
-            side = next((value for word, value in _SIDES if word in title), 0.0)
-            unspecified = any(word in title for word in _UNSPECIFIED)
-            known[code] = (float(unspecified), float("other" in title), side, float(bool(title)))
-        return known[code]
+    def _describe(self, code: str) -> tuple[float, ...]:
+        count, category = self.counts.get(code, 0), code[:_CATEGORY]
+        title = self.titles(code)
+        return (
+            math.log1p(count),
+            math.log1p(self._categories[category]),
+            count / (self._categories[category] + 1.0),
+            self._members[category],
+            len(code),
+            ord(code[0]),
+            ord(code[1]) if len(code) > 1 else 0,
+            float(any(word in title for word in _UNSPECIFIED)),
+            float("other" in title),
+            next((value for word, value in _SIDES if word in title), 0.0),
+            float(bool(title)),
+        )
 
     def state(self) -> tuple[Arrays, dict[str, list[str]]]:
         return {"counts": np.array(list(self.counts.values()), dtype=np.int64)}, {"codes": list(self.counts)}
