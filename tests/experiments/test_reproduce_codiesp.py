@@ -150,7 +150,7 @@ def test_a_run_that_no_longer_holds_is_done_again(
             note = release / "train" / "text_files" / "S0-1.txt"
             note.write_text(note.read_text(encoding="utf-8") + " Alta.", encoding="utf-8")
         case _:
-            monkeypatch.setattr(runs, "_code_digest", lambda: "another version of the package")
+            monkeypatch.setattr(runs, "code_digest", lambda: "another version of the package")
     seeds = trainings(monkeypatch)
     assert run(arguments(release, recipes, "d_es")) == 0
     assert seeds == [0]

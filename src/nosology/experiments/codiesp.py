@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nosology import __version__
 from nosology.config import CodiespConfig, Recipe
 from nosology.corpora import open_corpus
 from nosology.errors import ConfigError
@@ -22,7 +23,7 @@ from nosology.experiments.codiesp_results import CodiespResults, Track, TrackRes
 from nosology.experiments.codiesp_trained import Trained, aligned, groups_of, of_new_articles
 from nosology.experiments.figures import Figure, mean_of, pooled_figures
 from nosology.experiments.ladder import RungScores, place_on_ladder, score_ladder
-from nosology.experiments.runs import Progress, Run, run_or_reuse
+from nosology.experiments.runs import Progress, Run, code_digest, run_or_reuse
 from nosology.types import CodedEncounter, Corpus
 
 BANDS = "codiesp"
@@ -81,6 +82,8 @@ def reproduce_codiesp(experiment: Experiment, *, progress: Progress, tell: Calla
     explained, difference = explain(trained, plan)
     first = trained[0]
     return CodiespResults(
+        __version__,
+        code_digest()[:12],
         experiment.seeds,
         plan,
         len(first.train),

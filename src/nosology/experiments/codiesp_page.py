@@ -61,18 +61,19 @@ def write_page(results: CodiespResults, command: str, json_name: str) -> str:
 
 
 def _opening(results: CodiespResults, command: str, json_name: str) -> str:
-    seeds = ", ".join(map(str, results.seeds))
+    named = ", ".join(map(str, results.seeds))
+    seeds = f"seeds {named}" if len(results.seeds) > 1 else f"one seed, {named}"
     return f"""# Results on CodiEsp
 
 Written by one command, which goes on where it was interrupted; not edited by hand. Every figure unrounded:
-[{json_name}]({json_name}).
+[{json_name}]({json_name}). Made by nosology {results.version}, code `{results.code}`.
 
 ```
 {command}
 ```
 
 Trained on the {results.train_encounters} cases of train, scored on the {results.scored_encounters} of dev. A figure is
-the mean over seeds {seeds}, (lowest to highest seed), [{100 * results.plan.level:g} % interval]. The interval is a
+the mean over {seeds}, (lowest to highest seed), [{100 * results.plan.level:g} % interval]. The interval is a
 bootstrap over articles, {results.plan.replicates:,} draws, with the trained coders as they are: it tells how much the
 choice of dev cases matters, not how much the choice of training cases does."""
 

@@ -76,6 +76,8 @@ class CodiespResults:
     """Everything the page shows.
 
     Args:
+        version: of this package.
+        code: the first characters of a digest of the package's code; every run was made by this code.
         seeds: of the trainings.
         plan: of the intervals.
         train_encounters, scored_encounters: in the two splits.
@@ -85,6 +87,8 @@ class CodiespResults:
         pooled_minus_one: X of two models minus X of one; ``None`` unless both are there.
     """
 
+    version: str
+    code: str
     seeds: tuple[int, ...]
     plan: BootstrapPlan
     train_encounters: int

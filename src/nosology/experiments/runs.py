@@ -143,7 +143,7 @@ def run_or_reuse(
 def fingerprint(recipe: Recipe, seed: int, train: Corpus, scored: Corpus) -> str:
     """A digest of all that decides a run's predictions; where the corpus lies on disk is no part of it."""
     digest = hashlib.sha256(f"{nosology.__version__}|{seed}|{to_toml(_without_path(recipe))}".encode())
-    for part in (*_library_versions(), _code_digest(), *_encounters(train), "scored", *_encounters(scored)):
+    for part in (*_library_versions(), code_digest(), *_encounters(train), "scored", *_encounters(scored)):
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()
 
@@ -159,7 +159,7 @@ def _library_versions() -> list[str]:
 
 
 @cache
-def _code_digest() -> str:
+def code_digest() -> str:
     """Of the package's files as they were when it was first asked: those that are imported, edited since or not."""
     package, digest = Path(nosology.__file__).parent, hashlib.sha256()
     for path in sorted(path for path in package.rglob("*") if path.is_file()):
