@@ -83,12 +83,11 @@ def without_evidence(encounter: Encounter) -> Encounter:
     return replace(encounter, codes=tuple(replace(gold, evidence=()) for gold in encounter.codes or ()))
 
 
-def run_python(script: str, *arguments: str, hash_seed: int = 0) -> str:
+def run_python(script: str, *arguments: str, hash_seed: int = 0, threads: str = "1") -> str:
     """What a script prints in a process of its own that hashes strings by ``hash_seed``; this module is importable."""
-    environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "OMP_NUM_THREADS": threads}
     environment["PYTHONPATH"] = str(Path(__file__).parent)
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, env=environment, check=False
-    )
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
     return done.stdout
