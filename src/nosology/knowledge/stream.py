@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nosology.knowledge.vocabulary import concepts_of, ignored_words
 from nosology.preprocessing import AssertionEngine, Document, build_document
+from nosology.preprocessing.assertion import Scope
 from nosology.preprocessing.languages import LANGUAGES
 from nosology.types import Encounter, Evidence, Span
 
@@ -88,6 +89,12 @@ class TokenStream:
             found.update(range(int(lower) + first, int(lower) + last))
         return sorted(found)
 
+    @cached_property
+    def _scopes(self) -> list[list[Scope]]:
+        """What each document's cues reach; several sources ask for it."""
+        engine = AssertionEngine.for_language(self.language)
+        return [engine.scopes(document) for document in self.documents]
+
     def assertions(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int8]:
         """The assertion of each mention, as positions in ``preprocessing.assertion.PRECEDENCE``.
 
@@ -99,10 +106,12 @@ class TokenStream:
             return ranks
         engine = AssertionEngine.for_language(self.language)
         offset = 0
-        for number, document in enumerate(self.documents):
+        for number, (document, scopes) in enumerate(zip(self.documents, self._scopes, strict=True)):
             inside = np.flatnonzero(self.notes[first] == number) if len(first) else np.zeros(0, dtype=np.int64)
             if len(inside):
-                ranks[inside] = engine.classify_words(document, first[inside] - offset, last[inside] + 1 - offset)
+                ranks[inside] = engine.classify_words(
+                    document, first[inside] - offset, last[inside] + 1 - offset, scopes
+                )
             offset += len(document.words)
         return ranks
 

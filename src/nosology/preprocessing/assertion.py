@@ -146,12 +146,18 @@ class AssertionEngine:
         last = np.searchsorted(document.token_starts, ends, side="left")
         return self.classify_words(document, first, np.maximum(last, first + 1))
 
-    def classify_words(self, document: Document, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int8]:
-        """The fastest path: mentions as half-open ranges of ``Document.words``."""
+    def classify_words(
+        self,
+        document: Document,
+        first: NDArray[np.int64],
+        last: NDArray[np.int64],
+        scopes: Sequence[Scope] | None = None,
+    ) -> NDArray[np.int8]:
+        """The fastest path: mentions as half-open ranges of ``Document.words``; known ``scopes`` need not be found."""
         order = np.argsort(first, kind="stable")
         first, last = first[order], last[order]
         ranks = np.zeros(len(first), dtype=np.int8)
-        scopes = self.scopes(document)
+        scopes = self.scopes(document) if scopes is None else scopes
         lows = np.searchsorted(first, [scope.start for scope in scopes])
         highs = np.searchsorted(first, [scope.end for scope in scopes])
         for scope, low, high in zip(scopes, lows.tolist(), highs.tolist(), strict=True):
