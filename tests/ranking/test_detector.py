@@ -75,7 +75,7 @@ def test_remembered_sums_are_forgotten_before_they_grow_without_end(monkeypatch:
     assert found is not None
     streams = [build_stream(make_encounter(number)) for number in range(100, 130)]
     before = [found.probabilities(stream) for stream in streams]
-    assert max(len(found._own), len(found._beside) / 4) < 200
+    assert max(len(found._of_words), len(found._of_pairs)) <= 50
     assert all((found.probabilities(s) == b).all() for s, b in zip(streams, before, strict=True))
 
 

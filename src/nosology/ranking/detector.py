@@ -213,6 +213,8 @@ class SpanDetector:
         """What a word adds to itself, and to the words that it stands 2 before, 1 before, 1 after, 2 after."""
         known = self._of_words.get(word)
         if known is None:
+            if len(self._of_words) >= _REMEMBERED:
+                self._of_words.clear()
             weight = self._weight_of.get
             own = 0.0 if word == _EDGE else sum(weight(name, 0.0) for name in _own_features(word))
             beside = (sum(weight(name, 0.0) for name in _neighbour_features(word, offset)) for offset in _OFFSETS)
@@ -223,6 +225,8 @@ class SpanDetector:
         """What two words in a row add to the second, to the first, and to the word after them."""
         known = self._of_pairs.get(pair)
         if known is None:
+            if len(self._of_pairs) >= _REMEMBERED:
+                self._of_pairs.clear()
             before, after = (word if word == _EDGE else skeleton(word) for word in pair)
             weight = self._weight_of.get
             known = (
