@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TypeVar, cast
+
+from nosology.errors import NosologyError
 
 Result = TypeVar("Result")
 
@@ -45,12 +50,28 @@ def each_number(task: Callable[[int], Result], numbers: Sequence[int]) -> Iterat
         return
     global _task
     _task = task
-    try:
-        # A fork of a process whose OpenMP threads have run hangs as soon as it wants more than one of its own.
-        with single_threaded(), multiprocessing.get_context("fork").Pool(workers) as pool:
-            yield from pool.imap_unordered(_work, numbers)  # type: ignore[arg-type]
-    finally:
-        _task = None
+    # A fork of a process whose OpenMP threads have run hangs as soon as it wants more than one of its own.
+    with single_threaded():
+        context = multiprocessing.get_context("fork")
+        executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_forget_signal_handlers)
+        try:
+            for future in as_completed([executor.submit(_work, number) for number in numbers]):
+                number, result = future.result()
+                yield number, cast(Result, result)
+        except BrokenProcessPool:
+            raise NosologyError(
+                "the system ended a training process, most likely for want of memory; "
+                "free some, or train on fewer encounters"
+            ) from None
+        finally:
+            executor.shutdown(cancel_futures=True)
+            _task = None
+
+
+def _forget_signal_handlers() -> None:
+    """What the command line does on SIGTERM or Ctrl-C is its own business: a worker just ends, or is told to."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _work(number: int) -> tuple[int, object]:
