@@ -45,10 +45,10 @@ def make_encounter(number: int, seed: int = 0) -> Encounter:
     """One note of two to four codes, each with its evidence, one denied code and idle sentences."""
     random = Random(seed * 1000 + number)
     chosen = random.sample(sorted(WORDINGS), random.randint(3, 5))
-    text, golds = "", list[GoldCode]()
+    text, golds, absent = "", list[GoldCode](), random.randrange(len(chosen))
     for place, code in enumerate(chosen):
         wording = random.choice(WORDINGS[code])
-        denied = place == 0
+        denied = place == absent
         before, after = random.choice(_DENIALS if denied else _FRAMES).split("{}")
         start = len(text) + len(before)
         text += f"{before}{wording}{after} {random.choice(_IDLE)} "
@@ -86,7 +86,7 @@ def without_evidence(encounter: Encounter) -> Encounter:
 def run_python(script: str, *arguments: str, hash_seed: int = 0, threads: str = "1") -> str:
     """What a script prints in a process of its own that hashes strings by ``hash_seed``; this module is importable."""
     environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "OMP_NUM_THREADS": threads}
-    environment["PYTHONPATH"] = str(Path(__file__).parent)
+    environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=180)
     assert done.returncode == 0, done.stderr

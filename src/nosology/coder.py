@@ -150,10 +150,10 @@ class Coder:
         stream: TokenStream,
         mentions: Mapping[str, Sequence[Mention]],
     ) -> SuggestedCode:
-        worth_showing = probability >= _SHOWN
-        evidence, expressions = choose_evidence(stream, mentions.get(code, ()) if worth_showing else ())
         threshold = self.threshold if code in self.label_counts else self.unseen_threshold
         assigned = not abstained and probability >= threshold
+        worth_showing = assigned or probability >= _SHOWN
+        evidence, expressions = choose_evidence(stream, mentions.get(code, ()) if worth_showing else ())
         system, title = self.titles.system(code), self.titles.title(code)
         return SuggestedCode(code, system, probability, assigned, evidence, expressions, title)
 

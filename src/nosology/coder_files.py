@@ -52,7 +52,7 @@ def load_coder(path: str | Path) -> Coder:
     folder = open_model_folder(path)
     try:
         return _load(folder)
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise ModelError(
             f"its files do not fit together ({type(error).__name__}); train it again", path=path
         ) from error

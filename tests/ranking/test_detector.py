@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -90,3 +92,11 @@ def test_state_round_trip(fitted: SpanDetector) -> None:
     stream = build_stream(make_encounter(77))
     again = SpanDetector.from_state(*fitted.state())
     assert (again.probabilities(stream) == fitted.probabilities(stream)).all()
+
+
+def test_threads_do_not_mix_their_notes_up(fitted: SpanDetector) -> None:
+    streams = [build_stream(make_encounter(number)) for number in range(100, 120)]
+    expected = [fitted.probabilities(stream).tolist() for stream in streams]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda number: fitted.probabilities(streams[number % 20]).tolist(), range(2000)))
+    assert found == [expected[number % 20] for number in range(2000)]

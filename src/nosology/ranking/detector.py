@@ -190,9 +190,11 @@ class SpanDetector:
 
     def probabilities(self, stream: TokenStream) -> NDArray[np.float64]:
         """How likely each word is evidence: float64 ``[word]``; the last stream's are kept, since two sources ask."""
-        if not self._last or self._last[0][0] is not stream:
-            self._last[:] = [(stream, self._compute(stream))]
-        return self._last[0][1]
+        known = self._last[0] if self._last else None
+        if known is None or known[0] is not stream:
+            known = stream, self._compute(stream)
+            self._last[:] = [known]
+        return known[1]  # not self._last: another thread may have put its own stream there
 
     def _compute(self, stream: TokenStream) -> NDArray[np.float64]:
         if len(stream) == 0:
