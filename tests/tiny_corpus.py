@@ -86,7 +86,8 @@ def without_evidence(encounter: Encounter) -> Encounter:
 def run_python(script: str, *arguments: str, hash_seed: int = 0, threads: str = "1") -> str:
     """What a script prints in a process of its own that hashes strings by ``hash_seed``; this module is importable."""
     environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "OMP_NUM_THREADS": threads}
-    environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
