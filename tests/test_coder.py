@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from nosology.coder import Coder
+from nosology.errors import CorpusError
 from nosology.types import CodedEncounter, Corpus, Encounter, GoldCode, Note
 from tiny_corpus import WORDINGS, make_corpus, make_encounter, make_recipe, run_python, without_evidence
 
@@ -304,3 +305,10 @@ def test_gold_codes_of_a_note_need_no_evidence_in_it() -> None:
     odd = replace(corpus.encounters[0], codes=(*(corpus.encounters[0].codes or ()), GoldCode("Z99.89", "icd10cm")))
     found = Coder.fit(corpus.with_encounters([odd, *corpus.encounters[1:]]), make_recipe())
     assert found.label_counts["Z99.89"] == 1
+
+
+def test_two_encounters_of_one_id_are_refused() -> None:
+    corpus = make_corpus(4)
+    twice = corpus.with_encounters([*corpus.encounters, corpus.encounters[0]])
+    with pytest.raises(CorpusError, match="two encounters have this id; give each its own"):
+        Coder.fit(twice, make_recipe())

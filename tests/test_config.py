@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from nosology.config import (
     CodiespConfig,
+    RankerConfig,
     Recipe,
     Section,
     SimulatedConfig,
@@ -189,3 +190,8 @@ def test_every_shipped_recipe_reads_and_round_trips(path: Path) -> None:
     recipe = load_recipe(path)
     assert recipe.description
     assert dataclass_from_mapping(Recipe, tomllib.loads(to_toml(recipe)), str(path)) == recipe
+
+
+def test_a_ranker_without_trees_is_refused() -> None:
+    with pytest.raises(ConfigError, match="a ranker needs trees of one kind"):
+        RankerConfig(boosting_trees=0, random_trees=0)

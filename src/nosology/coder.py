@@ -34,7 +34,7 @@ _SHOWN = 0.01
 """Candidates below this probability are listed for the ranking, but come without evidence."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Coder:
     """A fitted pipeline.
 
@@ -203,6 +203,11 @@ def _example(encounter: Encounter) -> TrainingExample:
 
 
 def _folds(encounters: list[Encounter], folds: int, seed: int) -> NDArray[np.int64]:
+    seen = set[str]()
+    for encounter in encounters:
+        if encounter.encounter_id in seen:
+            raise CorpusError("two encounters have this id; give each its own", record_id=encounter.encounter_id)
+        seen.add(encounter.encounter_id)
     groups = {encounter.group_id or encounter.encounter_id for encounter in encounters}
     if len(groups) < 2:
         raise CorpusError(

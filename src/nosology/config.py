@@ -193,6 +193,11 @@ class RankerConfig(Section):
     boosting_trees: int = field(default=150, metadata=between(0, 5000))
     random_trees: int = field(default=60, metadata=between(0, 5000))
 
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if self.boosting_trees == 0 and self.random_trees == 0:
+            raise ConfigError("boosting_trees and random_trees are both 0; a ranker needs trees of one kind")
+
 
 @dataclass(frozen=True, slots=True)
 class CalibrationConfig(Section):

@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from itertools import chain
@@ -48,7 +48,7 @@ class Expression:
         language: ISO 639-1.
     """
 
-    text: str
+    text: str = field(repr=False)  # mined ones are words of notes
     code: str
     system: str
     source: Source

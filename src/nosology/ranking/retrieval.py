@@ -40,6 +40,8 @@ _LEAST_RARITY = 0.3
 _BOOST = 1.5
 """IBM model 1 spreads what a word means over all words of a title: the likeliest means more than its probability."""
 _TERMS_PER_PHRASE = 4
+_REMEMBERED = 200_000
+"""Words whose meanings are kept; a service that runs for months meets ever new ones."""
 _RANK_OF = {assertion: rank for rank, assertion in enumerate(PRECEDENCE)}
 _PRESENT, _NEGATED = _RANK_OF[Assertion.PRESENT], _RANK_OF[Assertion.NEGATED]
 
@@ -79,7 +81,7 @@ class _Match(NamedTuple):
     chances: tuple[float, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RetrievalSource:
     """Terms of all codes, and what the words of notes may mean.
 
@@ -213,6 +215,8 @@ class RetrievalSource:
         """What a word of these concepts may mean: itself, its translations, or else what is spelt like it."""
         known = self._known.get(concepts)
         if known is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
             chances = defaultdict[int, float](float)
             for concept in concepts:
                 for other, chance in self._meanings_of(concept):
