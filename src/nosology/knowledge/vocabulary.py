@@ -1,6 +1,6 @@
 """Words -> concepts: what "riñón", "renal", "nefro-" and "kidney" have in common, in one space for every language.
 
-A word becomes one concept ("nefritis" -> ``@renal``, ``@inflammation``) where ``data/concepts.tsv`` knows it, whole or
+A word becomes one concept ("nefrolitiasis" -> ``@renal``, ``@stone``) where ``data/concepts.tsv`` knows it, whole or
 as a known beginning with a known ending, and its *skeleton* otherwise: a spelling in which inflections of one word
 ("edematoso", "edematosas") and most Spanish and English cognates ("colecistitis", "cholecystitis") are equal.
 """
