@@ -234,6 +234,72 @@ class TrainingConfig(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class RankerModelConfig(Section):
+    """Candidates of several sources, ranked by trees: the default coder. ``[candidates]``, ``[ranker]`` and
+    ``[knowledge]`` say how.
+
+    Args:
+        kind: chooses this section.
+    """
+
+    kind: Literal["ranker"] = "ranker"
+
+
+@dataclass(frozen=True, slots=True)
+class PriorConfig(Section):
+    """Baseline: every note gets the commonest codes, with the share of training encounters that carry each.
+
+    Args:
+        kind: chooses this section.
+        candidates: codes listed a note, at most.
+    """
+
+    kind: Literal["prior"] = "prior"
+    candidates: int = field(default=100, metadata=between(1, 10_000))
+
+
+@dataclass(frozen=True, slots=True)
+class TfidfConfig(Section):
+    """Baseline: TF-IDF of word n-grams and one logistic regression a code.
+
+    Args:
+        kind: chooses this section.
+        words: in the longest n-gram.
+        least_notes: training encounters that an n-gram must occur in.
+        strength: weight of the data against the penalty on the weights (``C`` in scikit-learn).
+        candidates: codes listed a note, at most.
+    """
+
+    kind: Literal["tfidf"] = "tfidf"
+    words: int = field(default=2, metadata=between(1, 5))
+    least_notes: int = field(default=2, metadata=at_least(1))
+    strength: float = field(default=10.0, metadata=above(0))
+    candidates: int = field(default=100, metadata=between(1, 10_000))
+
+
+@dataclass(frozen=True, slots=True)
+class NeighboursConfig(Section):
+    """Baseline: the codes of the most similar training encounters, weighted by cosine of TF-IDF.
+
+    Args:
+        kind: chooses this section.
+        words: in the longest n-gram.
+        least_notes: training encounters that an n-gram must occur in.
+        neighbours: encounters that vote.
+        candidates: codes listed a note, at most.
+    """
+
+    kind: Literal["neighbours"] = "neighbours"
+    words: int = field(default=2, metadata=between(1, 5))
+    least_notes: int = field(default=2, metadata=at_least(1))
+    neighbours: int = field(default=20, metadata=between(1, 10_000))
+    candidates: int = field(default=100, metadata=between(1, 10_000))
+
+
+ModelConfig = RankerModelConfig | PriorConfig | TfidfConfig | NeighboursConfig
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe(Section):
     """Everything that decides what ``train`` makes, apart from the data.
 
@@ -245,6 +311,7 @@ class Recipe(Section):
         ranker: the trees.
         calibration: probabilities, threshold, abstention.
         training: folds and seed.
+        model: what scores codes; a baseline takes no section that is the ranker's alone.
     """
 
     corpus: CorpusConfig
@@ -254,12 +321,34 @@ class Recipe(Section):
     ranker: RankerConfig = field(default_factory=RankerConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    model: ModelConfig = field(default_factory=RankerModelConfig)
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if not isinstance(self.model, RankerModelConfig):
+            unread = [name for name, differs in _set_for_the_ranker(self).items() if differs]
+            if unread:
+                raise ConfigError(
+                    f"{', '.join(unread)}: read by the model 'ranker' only, not by {self.model.kind!r}; leave out"
+                )
 
     def with_data(self, path: str | Path) -> Recipe:
         """This recipe with its corpus at ``path``; the simulated corpus has no path and stays as it is."""
         if isinstance(self.corpus, SimulatedConfig):
             return self
         return replace(self, corpus=replace(self.corpus, path=str(path)))
+
+
+def _set_for_the_ranker(recipe: Recipe) -> dict[str, bool]:
+    """What only the ranker reads, and whether the recipe sets it."""
+    calibration, own_table = recipe.calibration, recipe.knowledge.code_table
+    return {
+        "[candidates]": recipe.candidates != CandidatesConfig(),
+        "[ranker]": recipe.ranker != RankerConfig(),
+        "[knowledge]": recipe.knowledge != KnowledgeConfig(code_table=own_table),
+        "[calibration] folds": calibration.folds != CalibrationConfig().folds,
+        "[calibration] unseen_precision": calibration.unseen_precision != CalibrationConfig().unseen_precision,
+    }
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
