@@ -50,8 +50,7 @@ def grouped_split(encounters: Sequence[Encounter], fractions: Mapping[str, float
         ConfigError: fractions that are not above 0 or do not sum to 1.
         CorpusError: fewer groups than splits.
     """
-    if any(not share > 0 for share in fractions.values()) or not math.isclose(sum(fractions.values()), 1):
-        raise ConfigError("split fractions must each be above 0 and sum to 1, such as train 0.8, dev 0.1, test 0.1")
+    check_fractions(fractions)
     names = list(fractions)
     chosen = _spread(_group_sizes(encounters), np.array([fractions[name] for name in names]), seed)
     return tuple(replace(encounter, split=names[chosen[group_of(encounter)]]) for encounter in encounters)
@@ -78,6 +77,28 @@ def grouped_folds(encounters: Sequence[Encounter], k: int, seed: int) -> NDArray
     return np.array([chosen[group_of(encounter)] for encounter in encounters], dtype=np.int64)
 
 
+def check_fractions(fractions: Mapping[str, float]) -> None:
+    """Refuse shares of splits that are not above 0 or do not sum to 1.
+
+    Raises:
+        ConfigError: they are not, or do not.
+    """
+    if any(not share > 0 for share in fractions.values()) or not math.isclose(sum(fractions.values()), 1):
+        raise ConfigError("split fractions must each be above 0 and sum to 1, such as train 0.8, dev 0.1, test 0.1")
+
+
+def check_group_count(groups: int, parts: int) -> None:
+    """Refuse to part groups into more parts than there are groups.
+
+    Raises:
+        CorpusError: there are fewer groups than parts.
+    """
+    if groups < parts:
+        raise CorpusError(
+            f"{groups} groups (patients or articles) cannot fill {parts} parts; read more, or use fewer parts"
+        )
+
+
 def check_leakage(encounters: Iterable[Encounter]) -> tuple[Leak, ...]:
     """The groups that stand in more than one split, sorted; encounters without a split do not count.
 
@@ -96,10 +117,7 @@ def _group_sizes(encounters: Sequence[Encounter]) -> Counter[str]:
 
 def _spread(sizes: Counter[str], shares: NDArray[np.float64], seed: int) -> dict[str, int]:
     """Group -> part: the largest group goes where most encounters lack, as a fraction of what the part is due."""
-    if len(sizes) < len(shares):
-        raise CorpusError(
-            f"{len(sizes)} groups (patients or articles) cannot fill {len(shares)} parts; read more, or use fewer parts"
-        )
+    check_group_count(len(sizes), len(shares))
     groups = sorted(sizes)
     order = np.random.default_rng(seed).permutation(len(groups))
     shuffled = sorted((groups[i] for i in order), key=sizes.__getitem__, reverse=True)
