@@ -142,7 +142,20 @@ class SimulatedConfig(Section):
     seed: int = field(default=0, metadata=at_least(0))
 
 
-CorpusConfig = CodiespConfig | TabularConfig | SimulatedConfig
+@dataclass(frozen=True, slots=True)
+class PreparedConfig(Section):
+    """A folder that `nosology prepare` made (MIMIC-III, MIMIC-IV and others).
+
+    Args:
+        reader: chooses this section.
+        path: the folder; relative to the recipe. ``--data`` comes first.
+    """
+
+    reader: Literal["prepared"] = "prepared"
+    path: str | None = None
+
+
+CorpusConfig = CodiespConfig | TabularConfig | SimulatedConfig | PreparedConfig
 
 
 @dataclass(frozen=True, slots=True)

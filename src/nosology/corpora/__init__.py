@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nosology.corpora.codiesp import CodiespReport, read_codiesp, read_codiesp_with_report
 from nosology.corpora.notes import iterate_notes, note_paths, read_note_files
+from nosology.corpora.prepared import PreparedFolder, iterate_prepared, open_prepared, read_prepared, write_prepared
 from nosology.corpora.readers import open_corpus, open_plugin_corpus, plugin_readers
 from nosology.corpora.reading import OnError, Problems, decode_note
 from nosology.corpora.splits import Leak, check_leakage, grouped_folds, grouped_split
@@ -14,6 +15,7 @@ __all__ = [
     "CodiespReport",
     "Leak",
     "OnError",
+    "PreparedFolder",
     "Problems",
     "TabularColumns",
     "check_leakage",
@@ -21,13 +23,17 @@ __all__ = [
     "grouped_folds",
     "grouped_split",
     "iterate_notes",
+    "iterate_prepared",
     "note_paths",
     "open_corpus",
     "open_plugin_corpus",
+    "open_prepared",
     "plugin_readers",
     "read_codiesp",
     "read_codiesp_with_report",
     "read_note_files",
+    "read_prepared",
     "read_tabular",
     "with_unknown_codes",
+    "write_prepared",
 ]

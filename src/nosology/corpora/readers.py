@@ -7,8 +7,9 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import assert_never, cast
 
-from nosology.config import CodiespConfig, CorpusConfig, SimulatedConfig, TabularConfig
+from nosology.config import CodiespConfig, CorpusConfig, PreparedConfig, SimulatedConfig, TabularConfig
 from nosology.corpora.codiesp import read_codiesp
+from nosology.corpora.prepared import read_prepared
 from nosology.corpora.reading import OnError
 from nosology.corpora.tabular import TabularColumns, read_tabular
 from nosology.errors import ConfigError, CorpusError
@@ -39,6 +40,8 @@ def open_corpus(config: CorpusConfig, path: str | Path | None = None, *, on_erro
             return _open_tabular(config, _path(path or config.path, config.reader), on_error)
         case SimulatedConfig():
             return _simulate(config)
+        case PreparedConfig():
+            return read_prepared(_path(path or config.path, config.reader))
         case _:
             assert_never(config)
 
