@@ -280,13 +280,15 @@ class TfidfConfig(Section):
         words: in the longest n-gram.
         least_notes: training encounters that an n-gram must occur in.
         strength: weight of the data against the penalty on the weights (``C`` in scikit-learn).
+        weights: kept a code, the largest.
         candidates: codes listed a note, at most.
     """
 
     kind: Literal["tfidf"] = "tfidf"
     words: int = field(default=2, metadata=between(1, 5))
     least_notes: int = field(default=2, metadata=at_least(1))
-    strength: float = field(default=10.0, metadata=above(0))
+    strength: float = field(default=100.0, metadata=above(0))
+    weights: int = field(default=2000, metadata=at_least(1))
     candidates: int = field(default=100, metadata=between(1, 10_000))
 
 
