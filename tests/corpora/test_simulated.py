@@ -62,15 +62,39 @@ def test_evidence_of_a_gold_code_is_a_mention_of_it(simulated: tuple[Corpus, Sim
     assert checked > 2000
 
 
-def test_spans_hold_a_wording_of_their_code_exactly(simulated: tuple[Corpus, SimulationTruth]) -> None:
+def test_spans_hold_a_wording_of_their_code_or_of_a_sibling_exactly(simulated: tuple[Corpus, SimulationTruth]) -> None:
     corpus, truth = simulated
-    codes = {code.code: code for code in build_world("icd10cm", 500).codes}
+    world = build_world("icd10cm", 500).codes
+    codes = {code.code: code for code in world}
     texts = {note.note_id: note.text for encounter in corpus for note in encounter.notes}
     for mention in truth.mentions():
         code = codes[mention.code]
-        wordings = code.readable if mention.is_known else [w.text for w in (*code.hidden, *code.implied)]
+        if mention.wording == "sibling":
+            assert mention.role is Role.LABEL
+            siblings = [other for other in world if other.code[:3] == code.code[:3] and other is not code]
+            wordings = [wording.text for other in siblings for wording in other.hidden]
+        else:
+            wordings = code.readable if mention.is_known else [w.text for w in (*code.hidden, *code.implied)]
         words = texts[mention.note_id][mention.span.start : mention.span.end]
         assert words.lower() in {wording.lower() for wording in wordings}
+
+
+def test_rare_codes_are_mentioned_less_often_and_in_siblings_words() -> None:
+    _, truth = simulate_with_truth(SimulatedConfig(n_admissions=600, n_codes=1000))
+    frequent = set(truth.label_space[:50])
+    absent = {True: 0, False: 0}
+    mentioned = {True: 0, False: 0}
+    for encounter in truth.encounters.values():
+        of_labels = {mention.code for mention in encounter.mentions if mention.role is Role.LABEL}
+        for code in encounter.absent:
+            absent[code in frequent] += 1
+        for code in of_labels:
+            mentioned[code in frequent] += 1
+    shares = {group: absent[group] / (absent[group] + mentioned[group]) for group in absent}
+    assert shares[False] > 1.5 * shares[True]
+    siblings = [mention for mention in truth.mentions() if mention.wording == "sibling"]
+    assert len(siblings) > 100
+    assert sum(mention.code in frequent for mention in siblings) < 0.2 * len(siblings)
 
 
 def test_mentions_never_overlap(simulated: tuple[Corpus, SimulationTruth]) -> None:

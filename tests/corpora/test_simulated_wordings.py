@@ -106,7 +106,7 @@ def test_every_sense_and_section_has_frames() -> None:
 
 
 def test_data_files_agree_with_one_another() -> None:
-    assert len({concept.icd10cm for concept in read_concepts()}) == len(read_concepts())
+    assert len({concept.icd10 for concept in read_concepts()}) == len(read_concepts())
     assert all(name in GROUP_NAMES for concept in read_concepts() for name in concept.groups)
     assert all(concept.kind in "casz" and len(concept.wordings) >= 3 for concept in read_concepts())
     assert all(group.medications and group.findings and group.course for group in read_groups())

@@ -22,6 +22,7 @@ from nosology.corpora.simulation.planning import Planner
 from nosology.corpora.simulation.population import Labels, Patients, draw_labels, draw_patients, draw_splits
 from nosology.corpora.simulation.second_notes import take_for_second_note, write_addendum, write_radiology
 from nosology.corpora.simulation.settings import SimulatedConfig
+from nosology.corpora.simulation.tables import PROCEDURE_SYSTEMS
 from nosology.corpora.simulation.truth import EncounterTruth, Role, SimulatedMention, SimulationTruth
 from nosology.corpora.simulation.world import World, build_world
 from nosology.corpora.simulation.writing import SummaryWriter
@@ -60,7 +61,9 @@ def simulate_with_truth(config: SimulatedConfig) -> tuple[Corpus, SimulationTrut
 
 
 def _corpus(config: SimulatedConfig, encounters: Iterable[Encounter]) -> Corpus:
-    return Corpus("simulated", (config.system,), tuple(encounters), config.language)
+    procedures = tuple(name for name, beside in PROCEDURE_SYSTEMS.items() if beside == config.system)
+    systems = (config.system, *(procedures if config.procedure_share else ()))
+    return Corpus("simulated", systems, tuple(encounters), config.language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class Simulation:
 
     def __init__(self, config: SimulatedConfig) -> None:
         self.config = config
-        self.world: World = build_world(config.system, config.n_codes, config.term_lists)
+        self.world: World = build_world(config.system, config.n_codes, config.term_lists, config.procedure_share)
         rng = np.random.default_rng([config.seed, 11])
         self.patients: Patients = draw_patients(config, rng)
         self.labels: Labels = draw_labels(config, self.world, self.patients, rng)
@@ -166,8 +169,8 @@ class Simulation:
         for mention in mentions:
             if mention.role is Role.LABEL:
                 evidence.setdefault(mention.code, []).append(Evidence(mention.note_id, (mention.span,)))
-        codes = (self.world.codes[label].code for label in labels)
-        return tuple(GoldCode(code, self.config.system, tuple(evidence.get(code, ()))) for code in codes)
+        codes = (self.world.codes[label] for label in labels)
+        return tuple(GoldCode(code.code, code.system, tuple(evidence.get(code.code, ()))) for code in codes)
 
     def _metadata(self, index: int, patient: int, number: int, stay: _Stay, admission: Admission) -> dict[str, str]:
         return {

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from nosology.codes import open_code_system
 from nosology.corpora.simulation.expressions import known_expressions
-from nosology.corpora.simulation.tables import GROUP_NAMES, group_ranges
+from nosology.corpora.simulation.tables import GROUP_NAMES, PROCEDURE_SYSTEMS, group_ranges
 
 _FEMALE = re.compile(
     r"\b(uter|ovar|vagin|vulv|menstr|menopaus|endometri|pregnan|puerper|matern|female|labor|obstetric|placent|postpartum)"
@@ -20,9 +20,10 @@ FALLBACK_GROUP = GROUP_NAMES.index("social")
 
 @dataclass(frozen=True, slots=True)
 class CatalogueCode:
-    """A billable code: title, further terms in its tables, disease group, and the sex it is bound to."""
+    """A billable code: system, title, further terms in its tables, disease group, and the sex it is bound to."""
 
     code: str
+    system: str
     title: str
     terms: tuple[str, ...]
     group: int
@@ -58,7 +59,7 @@ def read_catalogue(system: str) -> Catalogue:
     for code, title, billable in source.entries():
         readable.update(known_expressions(title, terms.get(code, ())))
         if billable and title:
-            codes[code] = CatalogueCode(code, title, tuple(terms.get(code, ())), group_of(code), sex_of(title))
+            codes[code] = CatalogueCode(code, system, title, tuple(terms.get(code, ())), group_of(code), sex_of(title))
     return Catalogue(system, codes, frozenset(readable))
 
 
@@ -71,14 +72,18 @@ def sex_of(title: str) -> str:
 
 
 class _GroupFinder:
-    """Finds the group of a code by the range its first three characters (four in ICD-9's E chapter) fall into."""
+    """Finds the group of a code by the range its first characters fall into.
+
+    They are three (four in ICD-9's E chapter), of procedures two.
+    """
 
     def __init__(self, system: str) -> None:
+        self._length = 2 if system in PROCEDURE_SYSTEMS else 4
         self._ranges = list(_spelt_out(group_ranges(system)))
         self._known: dict[str, int] = {}
 
     def __call__(self, code: str) -> int:
-        stem = code.split(".")[0]
+        stem = code.split(".")[0][: self._length]
         if stem not in self._known:
             self._known[stem] = self._find(stem)
         return self._known[stem]

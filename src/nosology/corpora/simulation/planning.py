@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple, TypeVar
 
+import numpy as np
+
+from nosology.corpora.simulation.expressions import contains, normalized
 from nosology.corpora.simulation.paraphrase import Wording
+from nosology.corpora.simulation.population import planned_counts
 from nosology.corpora.simulation.settings import SimulatedConfig
 from nosology.corpora.simulation.tables import GROUP_NAMES
 from nosology.corpora.simulation.truth import Role
@@ -17,15 +21,25 @@ _Choice = TypeVar("_Choice")
 
 _SECOND_MENTION, _THIRD_MENTION = 0.45, 0.3
 _IMPLIED_CHANCE = 0.35
-_RAREST_HIDDEN, _RARE_FROM = 0.8, 0.4
-"""The hidden share of mentions rises with the code's rank up to this share, reached at this share of the ranks."""
-_HEAD_BIAS = 2.0
+_RARE_FROM = 0.2
+"""Codes behind this share of the ranks are as rare as it gets; what is said of rare codes grows up to there."""
+_RAREST_HIDDEN = 0.92
+_RAREST_ABSENT = 2.0
+"""How often the rarest codes stay unmentioned, as a multiple of the mean: nobody writes out what hardly matters."""
+_MOST_ABSENT = 0.6
+_SIBLING_SHARE = 0.45
+"""Of the mentions of the rarest codes, how many use words that rather mean a sibling: which it is stands elsewhere."""
+_SIBLING_WORDINGS = 12
+_UNCODED_BIAS, _DISTRACTOR_BIAS = 1.6, 1.3
+_HEAD_WORDING, _TAIL_WORDING = 1.5, 1.0
+"""How strongly the first wordings are preferred; people agree on what to call what they see every day."""
 _HIDDEN_DISTRACTORS = 0.35
 _SECTIONS: dict[str, tuple[tuple[str, float], ...]] = {
     "chronic": (("past_history", 0.42), ("history", 0.62), ("course", 0.82), ("diagnosis", 1.0)),
     "status": (("past_history", 0.42), ("background", 0.82), ("diagnosis", 1.0)),
     "mechanism": (("mechanism", 0.8), ("diagnosis", 1.0)),
     "acute": (("course", 0.38), ("history", 0.58), ("diagnosis", 0.86), ("results", 1.0)),
+    "procedure": (("procedure", 0.62), ("procedure_course", 1.0)),
     "symptom": (("chief_complaint", 0.25), ("history", 0.62), ("course", 0.85), ("diagnosis", 1.0)),
 }
 _DISTRACTORS: tuple[tuple[Role, float], ...] = (
@@ -37,6 +51,14 @@ _DISTRACTORS: tuple[tuple[Role, float], ...] = (
     (Role.HYPOTHETICAL, 0.97),
     (Role.ALLERGY, 1.0),
 )
+_NOT_DONE: dict[Role, tuple[str, ...]] = {
+    Role.HISTORICAL: ("procedure_past",),
+    Role.COPIED_FORWARD: ("procedure_past",),
+    Role.RULED_OUT: ("procedure_course",),
+    Role.HYPOTHETICAL: ("procedure_course",),
+}
+"""In what senses, and where, a note mentions procedures that nobody did during this stay."""
+_NOT_DONE_SHARE = 0.4
 _DISTRACTOR_SECTIONS: dict[Role, tuple[str, ...]] = {
     Role.NEGATED: ("history", "history", "course", "course", "results"),
     Role.FAMILY: ("family_history",),
@@ -60,10 +82,11 @@ class Item(NamedTuple):
 
 @dataclass(slots=True)
 class Plan:
-    """What to mention in which section, and the labels that stay unmentioned."""
+    """What to mention in which section, the labels that stay unmentioned, and whether procedures are coded at all."""
 
     sections: dict[str, list[Item]] = field(default_factory=dict[str, list[Item]])
     absent: list[int] = field(default_factory=list[int])
+    codes_procedures: bool = False
     known: int = 0
     total: int = 0
 
@@ -81,7 +104,10 @@ class Planner:
         self._config = config
         self._codes = world.codes
         self._pools = _Pools(world)
-        self._hidden_share = [_hidden_share(config.hidden_share, i / len(world.codes)) for i in range(len(world.codes))]
+        self._rarity = rarity(len(world.codes))
+        self._hidden_share = [_rising(config.hidden_share, _RAREST_HIDDEN, rare) for rare in self._rarity]
+        self._absent_share = _absent_shares(config, self._rarity)
+        self._sibling_wordings: dict[int, tuple[Wording, ...]] = {}
         self._spoken = [_all_wordings(code) for code in world.codes]
 
     def plan(self, labels: Sequence[int], earlier: Sequence[int], group: int, random: Random) -> Plan:
@@ -93,10 +119,10 @@ class Planner:
             group: the disease group that the admission is for.
             random: decides.
         """
-        plan = Plan()
+        plan = Plan(codes_procedures=bool(self._pools.procedures))
         taken = set(labels)
         for label in labels:
-            if random.random() < self._config.absent_share:
+            if random.random() < self._absent_share[label]:
                 plan.absent.append(label)
             else:
                 self._mention(plan, label, Role.LABEL, random)
@@ -117,22 +143,42 @@ class Planner:
         code = self._codes[position]
         used: set[str] = set()
         for _ in range(times):
-            wording = self._wording(position, random)
+            wording = self._label_wording(position, random)
             section = _section_for(code, wording, random)
             if section not in used:
                 used.add(section)
                 plan.put(section, Item(wording.text, position, role, wording.kind))
+
+    def _label_wording(self, position: int, random: Random) -> Wording:
+        if random.random() < _SIBLING_SHARE * self._rarity[position]:
+            loose = self._loose_wordings(position)
+            if loose:
+                return loose[int(random.random() * len(loose))]
+        return self._wording(position, random)
+
+    def _loose_wordings(self, position: int) -> tuple[Wording, ...]:
+        """Hidden wordings of siblings that hold no known expression of the code itself."""
+        if position not in self._sibling_wordings:
+            known = self._codes[position].known
+            found = [
+                Wording(wording.text, "sibling")
+                for other in self._pools.siblings(position)
+                for wording in self._codes[other].hidden[:3]
+                if not any(contains(normalized(wording.text), expression) for expression in known)
+            ]
+            self._sibling_wordings[position] = tuple(found[:_SIBLING_WORDINGS])
+        return self._sibling_wordings[position]
 
     def _wording(self, position: int, random: Random) -> Wording:
         code = self._codes[position]
         if (random.random() < self._hidden_share[position] or not code.readable) and (code.hidden or code.implied):
             if code.implied and (not code.hidden or random.random() < _IMPLIED_CHANCE):
                 return code.implied[int(random.random() * len(code.implied))]
-            return _early(code.hidden, random)
+            return _early(code.hidden, random, _rising(_HEAD_WORDING, _TAIL_WORDING, self._rarity[position]))
         return Wording(_early(code.readable, random), "known")
 
     def _mention_uncoded(self, plan: Plan, taken: set[int], group: int, random: Random) -> None:
-        position = self._pools.of_group(group, random)
+        position = self._pools.uncoded(group, random)
         if position not in taken:
             taken.add(position)
             wording = self._wording(position, random)
@@ -151,7 +197,7 @@ class Planner:
             code = self._codes[position]
             wording = self._plain_wording(code, random, hidden=hidden)
             if position not in taken and not self._means_a_label(wording.text, taken):
-                sections = _DISTRACTOR_SECTIONS[role]
+                sections = (_NOT_DONE if code.kind == "procedure" else _DISTRACTOR_SECTIONS)[role]
                 plan.put(
                     sections[int(random.random() * len(sections))], Item(wording.text, position, role, wording.kind)
                 )
@@ -170,6 +216,8 @@ class Planner:
         """A code that a distractor of this sense could be about."""
         if role is Role.COPIED_FORWARD and earlier and random.random() < 0.8:
             return earlier[int(random.random() * len(earlier))]
+        if role in _NOT_DONE and self._pools.procedures and random.random() < _NOT_DONE_SHARE:
+            return self._pools.procedure(random)
         if role is Role.FAMILY:
             return self._pools.inherited(random)
         if role in (Role.HISTORICAL, Role.COPIED_FORWARD):
@@ -187,7 +235,9 @@ class _Pools:
     def __init__(self, world: World) -> None:
         codes = world.codes
         everyone = list(range(len(codes)))
-        conditions = [i for i in everyone if codes[i].kind not in ("status", "mechanism")]
+        conditions = [i for i in everyone if codes[i].kind not in ("status", "mechanism", "procedure")]
+        self.procedures = [i for i in everyone if codes[i].kind == "procedure"]
+        self._procedures = frozenset(self.procedures)
         self._groups = [
             [i for i in conditions if any(topic // TOPICS_PER_GROUP == group for topic, _ in codes[i].topics)]
             for group in range(len(GROUP_NAMES))
@@ -195,14 +245,19 @@ class _Pools:
         self._past = [
             [i for i in members if codes[i].kind == "acute" and codes[i].code[0] != "C"] for members in self._groups
         ]
-        self._symptoms = [i for i in everyone if codes[i].kind == "symptom"] or everyone
+        self._symptoms = [i for i in everyone if codes[i].kind == "symptom"] or conditions
         families = {GROUP_NAMES.index(name) for name in _INHERITED}
-        self._inherited = [i for i in everyone if codes[i].group in families and codes[i].kind == "chronic"] or everyone
+        chronic = [i for i in conditions if codes[i].kind == "chronic"]
+        self._inherited = [i for i in chronic if codes[i].group in families] or conditions
         self._anyone = [i for i in conditions if not codes[i].sex]
-        self._category = [code.code[:3] for code in codes]
+        self._category = [f"{code.system} {code.code[:3]}" for code in codes]
         self._siblings: dict[str, list[int]] = {}
-        for i in conditions:
+        for i in (*conditions, *self.procedures):
             self._siblings.setdefault(self._category[i], []).append(i)
+
+    def uncoded(self, group: int, random: Random) -> int:
+        """A code of a disease group, for a mention that nobody coded."""
+        return _leading(self._groups[group] or self._anyone, random, _UNCODED_BIAS)
 
     def of_group(self, group: int, random: Random) -> int:
         """A code of a disease group."""
@@ -216,33 +271,58 @@ class _Pools:
         """A chronic code that runs in families."""
         return _leading(self._inherited, random)
 
+    def procedure(self, random: Random) -> int:
+        """A procedure."""
+        return _leading(self.procedures, random)
+
     def symptom(self, random: Random) -> int:
         """A symptom."""
         return _leading(self._symptoms, random)
 
+    def siblings(self, position: int) -> list[int]:
+        """The other codes of a code's category, the most frequent first."""
+        return [other for other in self._siblings.get(self._category[position], ()) if other != position]
+
     def sibling(self, positions: Sequence[int], random: Random) -> int:
         """A code of the same category as one of these, perhaps itself."""
-        category = self._category[positions[int(random.random() * len(positions))]]
-        members = self._siblings.get(category, self._anyone)
+        position = positions[int(random.random() * len(positions))]
+        members = self._siblings.get(self._category[position], self._anyone)
+        if members[0] in self._procedures:  # a negated or feared procedure is no sentence anyone would write
+            members = self._anyone
         return members[int(random.random() * len(members))]
 
 
-def _leading(pool: list[int], random: Random) -> int:
-    return pool[int(len(pool) * random.random() ** _HEAD_BIAS)]
+def _leading(pool: list[int], random: Random, bias: float = _DISTRACTOR_BIAS) -> int:
+    return pool[int(len(pool) * random.random() ** bias)]
 
 
-def _early(wordings: Sequence[_Choice], random: Random) -> _Choice:
+def _early(wordings: Sequence[_Choice], random: Random, bias: float = _HEAD_WORDING) -> _Choice:
     """One of several wordings, the earlier the likelier."""
-    return wordings[int(len(wordings) * random.random() ** 1.5)]
+    return wordings[int(len(wordings) * random.random() ** bias)]
 
 
 def _whole(expected: float, random: Random) -> int:
     return int(expected + random.random())
 
 
-def _hidden_share(base: float, rank: float) -> float:
-    """The rarer a code, the longer its title and the less often it is written that way."""
-    return base + max(0.0, _RAREST_HIDDEN - base) * min(1.0, rank / _RARE_FROM)
+def rarity(n_codes: int) -> list[float]:
+    """How rare the codes of a world are, in [0, 1], by their rank."""
+    return [min(1.0, rank / (n_codes * _RARE_FROM)) for rank in range(n_codes)]
+
+
+def _rising(frequent: float, rare: float, rarity: float) -> float:
+    """A share that goes from that of frequent codes to that of rare ones."""
+    return frequent + (rare - frequent) * rarity
+
+
+def _absent_shares(config: SimulatedConfig, rarities: Sequence[float]) -> list[float]:
+    """How often each code stays unmentioned: rare ones more often, ``absent_share`` over all labels."""
+    counts = planned_counts(len(rarities), config.n_admissions, config.labels_per_note, config.curve_codes)
+    mean_rarity = float(counts @ np.array(rarities)) / max(1, int(counts.sum()))
+    rarest = min(_MOST_ABSENT, _RAREST_ABSENT * config.absent_share, config.absent_share / max(mean_rarity, 1e-9))
+    rarest = max(rarest, config.absent_share)
+    frequent = max(0.0, (config.absent_share - rarest * mean_rarity) / max(1.0 - mean_rarity, 1e-9))
+    return [_rising(frequent, rarest, rare) for rare in rarities]
 
 
 def _section_for(code: WorldCode, wording: Wording, random: Random) -> str:

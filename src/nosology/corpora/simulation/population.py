@@ -20,8 +20,12 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 # MIMIC-III: how many of its 52,726 discharge summaries carry a code, by the code's rank (as a share of 8,929 codes).
-_RANKS = np.array([1 / 8929, 50 / 8929, 0.01, 0.10, 0.25, 0.50, 0.75, 0.90, 1.0])
-_COUNTS = np.array([20046.0, 3225.0, 1550.0, 137.0, 28.0, 6.0, 2.0, 1.0, 1.0])
+# The published quantiles, the codes seen once and below ten times; between them, what makes the published number of
+# labels and the shares of the 50 most frequent codes and of the most frequent tenth come out right.
+_RANKS = (
+    np.array([1, 2, 3, 5, 8, 16, 50, 89.29, 267.9, 491.1, 892.9, 2232, 3679, 4464, 5357, 6697, 7009, 8036, 8929]) / 8929
+)
+_COUNTS = np.array([20046, 14500, 12850, 11900, 8850, 5650, 2870, 1550, 640, 318, 137, 28, 9.6, 6, 3.9, 2, 1.5, 1, 1])
 # In a smaller label space the same number of labels would pile up on its first codes: none may exceed these shares.
 _TOP_SHARE = 0.38  # the most frequent code stands in 38 % of the encounters ...
 _TOP_DECAY = 0.45  # ... the r-th in at most r ** -0.45 times that
@@ -63,10 +67,17 @@ class Labels:
         return self.codes[self.starts[encounter] : self.starts[encounter + 1]].tolist()
 
 
-def planned_counts(n_codes: int, n_encounters: int, labels_per_note: float) -> Ints:
-    """How many encounters carry each code, most frequent first: MIMIC-III's curve, fitted to the number of labels."""
+def planned_counts(n_codes: int, n_encounters: int, labels_per_note: float, curve_codes: int = 0) -> Ints:
+    """How many encounters carry each code, most frequent first: MIMIC-III's curve, fitted to the number of labels.
+
+    Args:
+        n_codes: size of the label space.
+        n_encounters: how many encounters there are.
+        labels_per_note: mean number of codes of an encounter.
+        curve_codes: the curve is that of so many codes, of which these are the most frequent; 0: of ``n_codes``.
+    """
     ranks = np.arange(1, n_codes + 1, dtype=np.float64)
-    curve = np.exp(np.interp(np.log(ranks / n_codes), np.log(_RANKS), np.log(_COUNTS)))
+    curve = mimic_curve(ranks / max(n_codes, curve_codes))
     cap = np.maximum(_TOP_SHARE * n_encounters * ranks**-_TOP_DECAY, 1.0)
     total = labels_per_note * n_encounters
     floor = 1.0 if n_codes <= _FLOOR_SHARE * total else 0.0
@@ -75,6 +86,11 @@ def planned_counts(n_codes: int, n_encounters: int, labels_per_note: float) -> I
         scale = 0.5 * (low + high)
         low, high = (scale, high) if _capped(curve, scale, floor, cap).sum() < total else (low, scale)
     return _rounded(_capped(curve, low, floor, cap))
+
+
+def mimic_curve(rank_shares: Floats) -> Floats:
+    """How many of MIMIC-III's 52,726 encounters carry the code at this share of the ranks (log-log interpolation)."""
+    return np.exp(np.interp(np.log(rank_shares), np.log(_RANKS), np.log(_COUNTS)))
 
 
 def _capped(curve: Floats, scale: float, floor: float, cap: Floats) -> Floats:
@@ -158,7 +174,7 @@ def _admission_groups(main: Ints, age: Ints, patient_of: Ints, rng: np.random.Ge
 def draw_labels(config: SimulatedConfig, world: World, patients: Patients, rng: np.random.Generator) -> Labels:
     """Give every code to as many encounters as planned, to those whose diseases fit it best."""
     n_encounters = config.n_admissions
-    counts = planned_counts(len(world.codes), n_encounters, config.labels_per_note)
+    counts = planned_counts(len(world.codes), n_encounters, config.labels_per_note, config.curve_codes)
     dealer = _Dealer(patients, rng)
     chosen = [dealer.deal(code, int(count)) for code, count in zip(world.codes, counts, strict=True)]
     encounters = np.concatenate(chosen)

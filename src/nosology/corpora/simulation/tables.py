@@ -10,6 +10,9 @@ from functools import cache
 from importlib import resources
 from typing import Any, cast
 
+PROCEDURE_SYSTEMS = {"icd9proc": "icd9cm", "icd10pcs": "icd10cm"}
+"""Code systems of procedures, and of the diagnoses that stand beside them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -27,10 +30,13 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """A frequent condition: its codes, groups, kind (chronic, acute, symptom, status), wordings and implications."""
+    """A frequent condition or procedure: its codes, groups, kind, wordings and implications.
 
-    icd10cm: str
-    icd9cm: str
+    The kind is chronic, acute, symptom, status (``c a s z``) or procedure (``p``).
+    """
+
+    icd10: str
+    icd9: str
     groups: tuple[str, ...]
     kind: str
     wordings: tuple[str, ...]
@@ -70,7 +76,10 @@ def _group(name: str, values: dict[str, Any]) -> Group:
 
 
 def group_ranges(system: str) -> Mapping[str, tuple[str, ...]]:
-    """Code ranges per group name."""
+    """Code ranges per group name; of procedures, of their first two characters."""
+    if system in PROCEDURE_SYSTEMS:
+        ranges = cast("dict[str, dict[str, list[str]]]", tomllib.loads(_text("procedure_groups.toml")))
+        return {name: tuple(spans) for name, spans in ranges[system].items()}
     return {group.name: group.icd10 if system == "icd10cm" else group.icd9 for group in read_groups()}
 
 
@@ -78,6 +87,12 @@ def group_ranges(system: str) -> Mapping[str, tuple[str, ...]]:
 def read_concepts() -> tuple[Concept, ...]:
     """The frequent conditions, most frequent first (roughly)."""
     return tuple(_concept(row) for row in _rows("concepts.tsv"))
+
+
+@cache
+def read_procedures() -> tuple[Concept, ...]:
+    """The frequent procedures, most frequent first (roughly)."""
+    return tuple(_concept(row) for row in _rows("procedures.tsv"))
 
 
 def _concept(row: list[str]) -> Concept:

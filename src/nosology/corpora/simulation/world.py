@@ -25,15 +25,22 @@ from nosology.corpora.simulation.paraphrase import (
     paraphrase,
     parse_implied,
 )
-from nosology.corpora.simulation.tables import GROUP_NAMES, Concept, read_concepts, read_groups
+from nosology.corpora.simulation.tables import (
+    GROUP_NAMES,
+    PROCEDURE_SYSTEMS,
+    Concept,
+    read_concepts,
+    read_groups,
+    read_procedures,
+)
 from nosology.errors import ConfigError, CorpusError
 
 WORLD_SEED = 2026
-HIDDEN_WORDINGS = 5
-"""How many hidden paraphrases a code has at most."""
+HIDDEN_WORDINGS, RARE_WORDINGS = 5, 12
+"""How many hidden paraphrases a frequent condition and any other code have at most: few agree on what is rare."""
 TOPICS_PER_GROUP = 3
 _LEAST_WORDINGS = 2
-_TRIES = 24
+_TRIES = 48
 _LEADING = 60
 _TITLE_WORDS = 6.0
 
@@ -44,9 +51,10 @@ class WorldCode:
 
     Args:
         code: formatted.
+        system: the code system it belongs to.
         title: its title in the tables.
         topics: (topic, weight) of the disease topics it belongs to; weights add up to 1.
-        kind: ``chronic``, ``acute``, ``symptom``, ``status`` or ``mechanism`` (an external cause).
+        kind: ``chronic``, ``acute``, ``symptom``, ``status``, ``mechanism`` (an external cause) or ``procedure``.
         sex: the sex it is bound to, empty for any.
         readable: wordings that the coder's sources contain, short ones first.
         known: all wordings in its sources, normalised.
@@ -55,6 +63,7 @@ class WorldCode:
     """
 
     code: str
+    system: str
     title: str
     topics: tuple[tuple[int, float], ...]
     kind: str
@@ -79,13 +88,32 @@ class World:
 
 
 @lru_cache(maxsize=4)
-def build_world(system: str, n_codes: int, term_lists: tuple[str, ...] = ()) -> World:
+def build_world(system: str, n_codes: int, term_lists: tuple[str, ...] = (), procedure_share: float = 0.0) -> World:
     """Choose the codes of a world and write their wordings.
 
+    Args:
+        system: of the diagnoses.
+        n_codes: how many codes, procedures included.
+        term_lists: what else a coder may read.
+        procedure_share: share of the codes that are procedures, spread evenly over the ranks.
+
     Raises:
-        ConfigError: the system has fewer codes.
+        ConfigError: a system has fewer codes.
         CorpusError: a term list cannot be read.
     """
+    n_procedures = int(n_codes * procedure_share)
+    diagnoses = _build_codes(system, n_codes - n_procedures, term_lists)
+    if not n_procedures:
+        return World(system, diagnoses)
+    of_procedures = next(name for name, beside in PROCEDURE_SYSTEMS.items() if beside == system)
+    procedures = iter(_build_codes(of_procedures, n_procedures, term_lists))
+    others = iter(diagnoses)
+    turns = (int((rank + 1) * procedure_share) > int(rank * procedure_share) for rank in range(n_codes))
+    return World(system, tuple(next(procedures) if turn else next(others) for turn in turns))
+
+
+def _build_codes(system: str, n_codes: int, term_lists: tuple[str, ...]) -> tuple[WorldCode, ...]:
+    """The first codes of a system, the most frequent first."""
     catalogue = read_catalogue(system)
     if n_codes > len(catalogue.codes):
         raise ConfigError(
@@ -95,7 +123,7 @@ def build_world(system: str, n_codes: int, term_lists: tuple[str, ...] = ()) -> 
     concepts = _head(catalogue)
     head = [writer.code(catalogue.codes[code], concept) for code, concept in list(concepts.items())[:n_codes]]
     tail = _tail(catalogue, set(concepts))[: n_codes - len(head)]
-    return World(system, (*head, *(writer.code(entry, None) for entry in tail)))
+    return (*head, *(writer.code(entry, None) for entry in tail))
 
 
 def unit(*parts: str) -> float:
@@ -107,8 +135,8 @@ def unit(*parts: str) -> float:
 def _head(catalogue: Catalogue) -> dict[str, Concept]:
     """The frequent conditions: the leading ones in file order, the others shuffled."""
     rows: dict[str, Concept] = {}
-    for concept in read_concepts():
-        listed = concept.icd10cm if catalogue.system == "icd10cm" else concept.icd9cm
+    for concept in read_procedures() if catalogue.system in PROCEDURE_SYSTEMS else read_concepts():
+        listed = concept.icd10 if catalogue.system.startswith("icd10") else concept.icd9
         code = catalogue.resolve(listed) if listed else None
         if code is not None:
             rows.setdefault(code, concept)
@@ -152,6 +180,7 @@ class _Writer:
         readable = readable_wordings(entry.title, entry.terms)[:4]
         return WorldCode(
             code=entry.code,
+            system=entry.system,
             title=entry.title,
             topics=_topics(entry, concept),
             kind=_kind(entry, concept, self._system),
@@ -174,7 +203,7 @@ class _Writer:
                 and self._is_hidden(wording.text, known)
             ):
                 (slips if wording.kind == "misspelling" else found)[key] = wording
-            if len(found) == HIDDEN_WORDINGS:
+            if len(found) == (HIDDEN_WORDINGS if concept else RARE_WORDINGS):
                 return list(found.values())
         return [*found.values(), *slips.values()][: max(len(found) + 1, _LEAST_WORDINGS)]
 
@@ -203,7 +232,7 @@ def _topics(entry: CatalogueCode, concept: Concept | None) -> tuple[tuple[int, f
     return tuple((topic, weight / sum(weights)) for topic, weight in zip(topics, weights, strict=True))
 
 
-_KINDS = {"c": "chronic", "a": "acute", "s": "symptom", "z": "status"}
+_KINDS = {"c": "chronic", "a": "acute", "s": "symptom", "z": "status", "p": "procedure"}
 _CHRONIC_WORDS = (
     "chronic",
     "history of",
@@ -218,6 +247,8 @@ _CHRONIC_WORDS = (
 
 
 def _kind(entry: CatalogueCode, concept: Concept | None, system: str) -> str:
+    if system in PROCEDURE_SYSTEMS:
+        return "procedure"
     if entry.code[0] in ("VWXY" if system == "icd10cm" else "E"):
         return "mechanism"
     if concept:

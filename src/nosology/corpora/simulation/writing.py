@@ -35,6 +35,7 @@ class SummaryWriter:
 
     def __init__(self, plan: Plan, admission: Admission, words: int, random: Random) -> None:
         self._sections = plan.sections
+        self._codes_procedures = plan.codes_procedures
         self._admission = admission
         self._random = random
         self._phrasing = read_phrasing()
@@ -105,7 +106,11 @@ class SummaryWriter:
         self._lines(items, "chief_complaint", ", ")
         self.page.add(f"{self._pick(self._phrasing.filler['complaint_filler']) if not items else ''}\n\n")
         self._open("procedure", "Major Surgical or Invasive Procedure")
-        self.page.add(f"{self._pick(self._phrasing.filler['procedure'])}\n\n")
+        done = self._items("procedure")
+        self._lines(done, "procedure")
+        if not done:
+            self.page.add("None" if self._codes_procedures else self._pick(self._phrasing.filler["procedure"]))
+        self.page.add("\n\n")
 
     def _history(self) -> None:
         self._open("history", "History of Present Illness")
@@ -177,7 +182,12 @@ class SummaryWriter:
         items = list(self._items("past_history"))
         self._random.shuffle(items)
         self._list(items, "past_history")
-        self.page.add("\n" if items else "None.\n\n")
+        earlier = self._items("procedure_past")
+        if earlier:
+            self.page.add("PSH: ")
+            self._lines(earlier, "procedure_past", ", ")
+            self.page.add("\n")
+        self.page.add("\n" if items or earlier else "None.\n\n")
 
     def _list(self, items: Sequence[Item], section: str) -> None:
         """A numbered or dashed list, or a single line parted by commas."""
@@ -220,15 +230,14 @@ class SummaryWriter:
         general = self._several(self._phrasing.filler["course_filler"], self._fillers["course"])
         own = self._several(self._phrasing.group_course[self._admission.group], 2)
         filler = iter([*own, *general])
-        items = [*self._items("course"), *self._items("finding_course")]
-        findings = len(self._items("course"))
+        sections = {"course": "course", "procedure_course": "procedure_course", "finding_course": "implied_course"}
+        items = [(item, frame) for section, frame in sections.items() for item in self._items(section)]
         headed = self._random.random() < 0.5
-        for number, item in enumerate(items):
-            is_heading = headed and number < findings and not item.role.is_distractor and self._random.random() < 0.6
-            section = "course_heading" if is_heading else "course" if number < findings else "implied_course"
+        for number, (item, frame) in enumerate(items):
+            is_heading = headed and frame == "course" and not item.role.is_distractor and self._random.random() < 0.6
             if is_heading and number:
                 self.page.add("\n")
-            self.page.sentence(self._frame(item, section), item)
+            self.page.sentence(self._frame(item, "course_heading" if is_heading else frame), item)
             self.page.add(" ")
             if number % 2:
                 self._breathe(filler)
