@@ -31,6 +31,7 @@ from nosology.config import Recipe, load_recipe
 from nosology.corpora import open_corpus
 from nosology.evaluation import evaluate
 from nosology.knowledge.stream import build_stream
+from nosology.ranked import RankedCandidates
 from nosology.ranking.fitting import SOURCES
 from nosology.types import CodedEncounter, Corpus, Encounter, SuggestedCode
 
@@ -124,10 +125,12 @@ class Clocked:
 def measure_stages(coder: Coder, scored: Corpus) -> dict[str, float]:
     """Seconds over all notes, stage by stage; merging, evidence and the rest are what the others leave of the whole."""
     spent, names = Counter[str](), {kind: name for name, kind in SOURCES.items()}
-    clocked = (Clocked(one, "candidates", spent, names[type(one)]) for one in coder.generator.sources)
-    generator: Any = Clocked(replace(coder.generator, sources=tuple(clocked)), "propose", spent, "candidates")
-    ranker: Any = Clocked(coder.ranker, "score", spent, "trees")
-    copy = replace(coder, generator=generator, ranker=ranker)
+    assert isinstance(coder.predictor, RankedCandidates)
+    own = coder.predictor.generator
+    clocked = (Clocked(one, "candidates", spent, names[type(one)]) for one in own.sources)
+    generator: Any = Clocked(replace(own, sources=tuple(clocked)), "propose", spent, "candidates")
+    ranker: Any = Clocked(coder.predictor.ranker, "score", spent, "trees")
+    copy = replace(coder, predictor=RankedCandidates(generator, ranker))
     _, whole = timed(lambda: list(copy.code_many(scored)))
     _, words = timed(lambda: [build_stream(encounter) for encounter in scored])
     candidates, trees = spent.pop("candidates"), spent.pop("trees")

@@ -18,6 +18,7 @@ from nosology import __version__
 from nosology.coder import Coder
 from nosology.errors import ConfigError, CorpusError, ModelError, NosologyError
 from nosology.knowledge.stream import build_stream
+from nosology.ranked import RankedCandidates
 from nosology.types import Corpus, Encounter, Evidence, GoldCode, Note, Span
 from tiny_corpus import make_corpus, make_recipe
 
@@ -304,10 +305,12 @@ def test_note_text_is_in_no_log_no_warning_and_no_repr(
         coded = coder.code(corpus.encounters[0])
         coder.save(tmp_path / "model")
     stream = build_stream(corpus.encounters[0])
-    proposal = coder.generator.propose(stream)
+    predictor = coder.predictor
+    assert isinstance(predictor, RankedCandidates)
+    proposal = predictor.generator.propose(stream)
     assert any(CANARY in " ".join(code.expressions) for code in coded.codes)
-    shown = [coder, coder.generator, coded, stream, stream.documents, proposal, corpus, coder.knowledge]
-    shown += [coder.facts, *coder.generator.sources]
+    shown = [coder, predictor, predictor.generator, coded, stream, stream.documents, proposal, corpus, coder.knowledge]
+    shown += [coder.facts, *predictor.generator.sources]
     printed = capfd.readouterr()
     everywhere = [caplog.text, printed.out, printed.err, *told, *(str(w.message) for w in warned), *map(repr, shown)]
     assert [text[:80] for text in everywhere if CANARY in text] == []

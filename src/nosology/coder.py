@@ -1,20 +1,27 @@
 """The pipeline on one page: ``Coder.fit`` learns to code a corpus, ``Coder.code`` codes an encounter with its evidence.
 
-encounter -> words -> candidates with features -> score -> probability -> assigned or not -> evidence
+encounter -> words -> a predictor's candidates and scores -> probability -> assigned or not -> evidence
+
+The recipe's ``[model]`` chooses the predictor; everything else is shared by all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nosology.baselines.neighbours import NearestNeighbours
+from nosology.baselines.prior import LabelPrior
+from nosology.baselines.tfidf import LogisticRegressions
 from nosology.calibration import IsotonicCalibration, best_threshold, threshold_of_precision
+from nosology.codes import CodeSystem
 from nosology.codes.titles import TitleTable
-from nosology.config import Recipe
+from nosology.config import NeighboursConfig, PriorConfig, RankerModelConfig, Recipe, TfidfConfig
 from nosology.corpora.splits import grouped_folds
 from nosology.errors import CorpusError
 from nosology.explanation.evidence import choose_evidence
@@ -22,14 +29,12 @@ from nosology.knowledge.base import KnowledgeBase
 from nosology.knowledge.building import build_knowledge, open_systems
 from nosology.knowledge.stream import TokenStream, build_stream
 from nosology.model_card import Facts
-from nosology.ranking.candidates import CandidateGenerator
-from nosology.ranking.fitting import cross_fit, fit_generator, plan_sources
+from nosology.predictor import FitTask, Fitted, Predictor, Progress
+from nosology.ranked import RankedCandidates
 from nosology.ranking.parallel import single_threaded
-from nosology.ranking.ranker import Ranker, out_of_fold_scores, ranker_options
 from nosology.ranking.source import Mention, TrainingExample, TrainingSet
 from nosology.types import CodedEncounter, Corpus, Encounter, Note, SuggestedCode
 
-Progress = Callable[[str, float], None]
 _SHOWN = 0.01
 """Candidates below this probability are listed for the ranking, but come without evidence."""
 
@@ -40,8 +45,7 @@ class Coder:
 
     Args:
         recipe: what it was made from.
-        generator: sources of candidates, fitted on all training encounters.
-        ranker: scores candidates.
+        predictor: scores codes.
         calibration: scores to probabilities.
         threshold: probability from which a code is assigned.
         unseen_threshold: the same for codes that no training encounter carries.
@@ -52,8 +56,7 @@ class Coder:
     """
 
     recipe: Recipe
-    generator: CandidateGenerator
-    ranker: Ranker
+    predictor: Predictor
     calibration: IsotonicCalibration
     threshold: float
     unseen_threshold: float
@@ -65,19 +68,19 @@ class Coder:
     @property
     def label_counts(self) -> Mapping[str, int]:
         """Training encounters with each code."""
-        return self.generator.code_priors.counts
+        return self.predictor.label_counts
 
     @staticmethod
     def fit(corpus: Corpus, recipe: Recipe, *, seed: int = 0, progress: Progress | None = None) -> Coder:
         """Learn from coded encounters.
 
-        Sources are cross-fitted by patient or article, so the ranker learns from candidates as they will look on a new
-        note; calibration and threshold come from out-of-fold scores inside these encounters.
+        Predictors are cross-fitted by patient or article; calibration and threshold come from out-of-fold scores inside
+        these encounters.
 
         Args:
             corpus: coded encounters; those without codes (``None``) are left out.
-            recipe: which knowledge, candidates and trees.
-            seed: of folds and trees.
+            recipe: which model, and how it learns.
+            seed: of every random choice.
             progress: told what is being done and the share of it that is done.
 
         Raises:
@@ -100,12 +103,14 @@ class Coder:
         """
         encounter = self._as_encounter(note)
         stream = build_stream(encounter)
-        proposal = self.generator.propose(stream)
-        probabilities = self.calibration.apply(self.ranker.score(proposal.features))
+        if not len(stream):
+            return CodedEncounter(encounter.encounter_id, (), self.recipe.calibration.abstain_below > 0.0)
+        found = self.predictor.predict(stream)
+        probabilities = self.calibration.apply(found.scores)
         abstained = float(probabilities.max(initial=0.0)) < self.recipe.calibration.abstain_below
-        order = sorted(range(len(proposal.codes)), key=lambda row: (-probabilities[row], proposal.codes[row]))
+        order = sorted(range(len(found.codes)), key=lambda row: (-probabilities[row], found.codes[row]))
         codes = (
-            self._suggest(proposal.codes[row], float(probabilities[row]), abstained, stream, proposal.mentions)
+            self._suggest(found.codes[row], float(probabilities[row]), abstained, stream, found.mentions)
             for row in order
         )
         return CodedEncounter(encounter.encounter_id, tuple(codes), abstained)
@@ -165,33 +170,33 @@ def _fit(
     training = TrainingSet(tuple(_example(encounter) for encounter in coded))
     tell("reading code tables", 0.0)
     systems = open_systems(corpus.systems, recipe)
-    knowledge, titles = build_knowledge(systems, recipe), TitleTable.of(systems)
-    plan = plan_sources(training, knowledge, titles, recipe)
-    candidates = cross_fit(training, plan, folds, tell)
-    generator = fit_generator(training, plan)
-    golds = [example.code_set for example in training.examples]
-    rows = np.concatenate([found.rows(generator.feature_names) for found in candidates])
-    pairs = zip(candidates, golds, strict=True)
-    right = np.array([code in gold for found, gold in pairs for code in found.codes], dtype=np.bool_)
-    fold_of_row = np.repeat(folds, [len(found.codes) for found in candidates])
-    options = ranker_options(recipe)
-    tell("scoring out of fold", 0.0)
-    scores = out_of_fold_scores(rows, right, fold_of_row, options, seed)
-    tell("fitting the ranker", 0.0)
-    calibration = IsotonicCalibration.fit(scores, right)
-    probabilities, gold_count = calibration.apply(scores), sum(len(gold) for gold in golds)
+    titles = TitleTable.of(systems)
+    predictor, held, knowledge = _fit_predictor(FitTask(training, folds, seed, tell), systems, titles, recipe)
+    calibration = IsotonicCalibration.fit(held.scores, held.right)
+    probabilities, gold_count = calibration.apply(held.scores), sum(len(e.code_set) for e in training.examples)
     threshold = recipe.calibration.threshold
     if threshold is None:
-        threshold = best_threshold(probabilities, right, gold_count)
-    ranker = Ranker.fit(rows, right, options, seed)
-    unseen = rows[:, generator.feature_names.index("log_count")] == 0.0
-    wanted = recipe.calibration.unseen_precision
-    unseen_threshold = threshold_of_precision(probabilities[unseen], right[unseen], wanted, threshold)
+        threshold = best_threshold(probabilities, held.right, gold_count)
+    unseen, wanted = ~held.seen, recipe.calibration.unseen_precision
+    unseen_threshold = threshold_of_precision(probabilities[unseen], held.right[unseen], wanted, threshold)
     language = coded[0].notes[0].language
-    facts = Facts.of(corpus, coded, seed, threshold, probabilities, right, gold_count)
-    knowledge = knowledge.with_expressions(generator.mined_expressions(titles, language))
-    thresholds = threshold, unseen_threshold
-    return Coder(recipe, generator, ranker, calibration, *thresholds, titles, knowledge, language, facts)
+    facts = Facts.of(corpus, coded, seed, threshold, probabilities, held.right, gold_count)
+    knowledge = knowledge.with_expressions(predictor.mined_expressions(titles, language))
+    return Coder(recipe, predictor, calibration, threshold, unseen_threshold, titles, knowledge, language, facts)
+
+
+def _fit_predictor(task: FitTask, systems: Sequence[CodeSystem], titles: TitleTable, recipe: Recipe) -> Fitted:
+    match recipe.model:
+        case RankerModelConfig():
+            return RankedCandidates.fit(task, build_knowledge(systems, recipe), titles, recipe)
+        case PriorConfig():
+            return LabelPrior.fit(task, recipe.model)
+        case TfidfConfig():
+            return LogisticRegressions.fit(task, recipe.model)
+        case NeighboursConfig():
+            return NearestNeighbours.fit(task, recipe.model)
+        case _:
+            assert_never(recipe.model)
 
 
 def _silent(stage: str, share: float) -> None:

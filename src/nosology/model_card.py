@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nosology import __version__
 from nosology.calibration import expected_calibration_error
+from nosology.config import Recipe
 from nosology.types import Corpus, Encounter
 
 
@@ -106,22 +107,26 @@ class Facts:
         return Facts(**values)
 
 
-def write_card(facts: Facts, description: str, knowledge: Mapping[str, Mapping[str, int]]) -> str:
+_METHODS = {
+    "ranker": "candidates of several sources, ranked by trees",
+    "prior": "the share of training encounters with each code (a baseline: it reads no note)",
+    "tfidf": "TF-IDF of word n-grams and one logistic regression a code (a baseline)",
+    "neighbours": "votes of the most similar training encounters (a baseline)",
+}
+
+
+def write_card(facts: Facts, recipe: Recipe, knowledge: Mapping[str, Mapping[str, int]]) -> str:
     """The model card, in Markdown.
 
     Args:
         facts: of the training.
-        description: the recipe's line for people.
+        recipe: what it was made from.
         knowledge: expressions by source and language.
     """
-    sources = "\n".join(
-        f"| {source} | {', '.join(f'{language}: {count:,}' for language, count in languages.items())} |"
-        for source, languages in knowledge.items()
-    )
-    return f"""# {description or "A nosology coder"}
+    return f"""# {recipe.description or "A nosology coder"}
 
 Suggests codes of {", ".join(facts.systems)} for clinical notes in language `{facts.language}`, with the words that
-justify each. Made by nosology {__version__}.
+justify each. Made by nosology {__version__}; method: {_METHODS[recipe.model.kind]}.
 
 **Intended use.** Administrative coding support: a person reviews the suggestions and their evidence. It neither
 diagnoses nor treats, and its probabilities hold for notes like those it learnt from.
@@ -135,10 +140,16 @@ seen once. Seed {facts.seed}.
 {facts.candidate_recall:.1%} of the gold codes were among the candidates; expected calibration error
 {facts.calibration_error:.3f}.
 
-| expressions it knows | by language |
-|---|---|
-{sources}
-
-**Privacy.** The folder holds words and phrases of the training notes. A model made from notes under an agreement
-(MIMIC's, a hospital's) falls under that agreement: do not publish it.
+{_expressions(knowledge)}**Privacy.** The folder holds words and phrases of the training notes. A model made from notes
+under an agreement (MIMIC's, a hospital's) falls under that agreement: do not publish it.
 """
+
+
+def _expressions(knowledge: Mapping[str, Mapping[str, int]]) -> str:
+    if not knowledge:
+        return ""
+    rows = "\n".join(
+        f"| {source} | {', '.join(f'{language}: {count:,}' for language, count in languages.items())} |"
+        for source, languages in knowledge.items()
+    )
+    return f"| expressions it knows | by language |\n|---|---|\n{rows}\n\n"

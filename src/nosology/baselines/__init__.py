@@ -1,0 +1,1 @@
+"""Plain methods that everything else has to beat: the label prior, logistic regressions, nearest neighbours."""
