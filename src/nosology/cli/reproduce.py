@@ -71,10 +71,10 @@ def _experiment(
 ) -> Experiment:
     from nosology.checkpoint import check_file_target
     from nosology.cli.data import recipe_with_data
-    from nosology.cli.recipes import find_recipe
     from nosology.config import load_recipe
     from nosology.evaluation import BootstrapPlan
     from nosology.experiments.codiesp import Experiment
+    from nosology.shipped_recipes import find_recipe
 
     for file in files:
         check_file_target(file)

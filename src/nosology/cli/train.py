@@ -41,8 +41,8 @@ def train(
     from nosology.checkpoint import check_model_target
     from nosology.cli.data import choose_splits, read_corpus, recipe_with_data, tell
     from nosology.cli.progress import progress_bar
-    from nosology.cli.recipes import find_recipe
     from nosology.config import load_recipe
+    from nosology.shipped_recipes import find_recipe
 
     started = time.monotonic()
     chosen = recipe_with_data(load_recipe(find_recipe(recipe)), data)
