@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nosology.errors import ConfigError, PredictionsError
-from nosology.evaluation.bootstrap import BootstrapPlan, draw_groups, macro_f1_replicates, pooled_replicates
+from nosology.errors import ConfigError
+from nosology.evaluation.bootstrap import BootstrapPlan, Draw, draw_groups, pooled_replicates
+from nosology.evaluation.figures import figure_replicates
 from nosology.evaluation.jackknife import macro_f1_leaving_out, standard_error
 from nosology.evaluation.judgements import Judgements, judge_codes
 from nosology.evaluation.metrics import MacroDefinition, counts_by_label, macro, micro
 from nosology.evaluation.ranking_metrics import Over, average_precisions, candidate_recall, mean_over
-from nosology.evaluation.uncertainty import paired_differences, score_intervals
+from nosology.evaluation.uncertainty import score_intervals
 
 CODES = [f"C{i}" for i in range(8)]
 Rows = list[tuple[set[str], list[tuple[str, float, bool]]]]
@@ -48,6 +49,11 @@ def measure(judged: Judgements) -> dict[str, float]:
         "candidate_recall": candidate_recall(judged),
         **macros(judged),
     }
+
+
+def macro_f1_replicates(judged: Judgements, draw: Draw) -> dict[str, np.ndarray]:
+    names = {f"macro.f1.{d.value}": f"macro_f1_{d.value}" for d in MacroDefinition}
+    return {names[name]: values for name, values in figure_replicates(judged, draw, names).items()}
 
 
 def groups_of(n: int) -> list[str]:
@@ -150,60 +156,6 @@ def test_one_group_and_nothing_have_flat_intervals() -> None:
     assert all(i.low == pytest.approx(i.value) == pytest.approx(i.high) for i in intervals.values())
     nothing = score_intervals(judge_codes([], [], []), [])
     assert all((i.low, i.value, i.high) == (0.0, 0.0, 0.0) for i in nothing.values())
-
-
-def test_paired_differences() -> None:
-    good, poor, groups = judged_of(rows(90, 5, 0.5)), judged_of(rows(90, 6, 0.1)), groups_of(90)
-    there, back = paired_differences(good, poor, groups), paired_differences(poor, good, groups)
-    for name in ("micro_f1", "map", "macro_f1_all_labels"):
-        better = there[name]
-        assert better.value == pytest.approx(measure(good)[name] - measure(poor)[name])
-        assert 0 < better.low < better.value < better.high
-        assert better.p_value < 0.01
-        assert (back[name].value, back[name].low, back[name].high) == pytest.approx(
-            (-better.value, -better.high, -better.low)
-        )
-
-
-def test_pairing_narrows_the_interval() -> None:
-    data = rows(90, 5)
-    worse = [
-        (gold, [(c, s, a and not (c == "C0" and i % 9 == 0)) for c, s, a in listed])
-        for i, (gold, listed) in enumerate(data)
-    ]
-    first, second, groups = judged_of(data), judged_of(worse), groups_of(90)
-    paired, alone = paired_differences(first, second, groups), score_intervals(first, groups)
-    for name in ("micro_f1", "macro_f1_all_labels"):
-        assert paired[name].high - paired[name].low < 0.5 * (alone[name].high - alone[name].low)
-
-
-def test_a_coder_does_not_differ_from_itself() -> None:
-    judged, groups = judged_of(rows(30, 8)), groups_of(30)
-    for difference in paired_differences(judged, judged, groups).values():
-        assert (difference.value, difference.low, difference.high, difference.p_value) == (0.0, 0.0, 0.0, 1.0)
-
-
-def test_one_group_proves_nothing() -> None:
-    good, poor = judged_of(rows(9, 5, 0.5)), judged_of(rows(9, 6, 0.0))
-    assert all(d.p_value == 1.0 for d in paired_differences(good, poor, ["one"] * 9).values())
-
-
-def test_paired_macro_averages_share_one_label_space() -> None:
-    """B assigns a wrong code that A does not know; the average over all labels counts that label for both."""
-    a = judge_codes(["e"], [{"I10"}], [[("I10", 0.9, True)]])
-    b = judge_codes(["e"], [{"I10"}], [[("I10", 0.9, True), ("R52", 0.8, True)]])
-    differences = paired_differences(a, b, ["e"], BootstrapPlan(replicates=10))
-    assert differences["macro_f1_all_labels"].value == 0.0
-    assert differences["macro_f1_labels_seen_or_predicted"].value == 0.5
-    assert differences["micro_f1"].value == pytest.approx(1 - 2 / 3)
-
-
-def test_what_cannot_be_paired() -> None:
-    a, other = judge_codes(["e"], [{"I10"}], [[]]), judge_codes(["f"], [{"I10"}], [[]])
-    with pytest.raises(PredictionsError, match="cover different encounters; evaluate both on one split"):
-        paired_differences(a, other, ["e"])
-    with pytest.raises(PredictionsError, match="judged against different gold codes; use one corpus"):
-        paired_differences(a, judge_codes(["e"], [{"R52"}], [[]]), ["e"])
 
 
 @pytest.mark.parametrize(("replicates", "level"), [(0, 0.95), (10, 0.0), (10, 1.0)])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _WIDE = 100  # columns from which bars are shown
 _BAR_CELLS = 20
+_SHOWN_CUTOFFS = (5, 8, 15)
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _CORPUS_TITLES = {"codiesp": "CodiEsp", "simulated": "Simulated notes"}
 _GROUP_NOUNS = {"codiesp": "article", "simulated": "patient"}
@@ -96,7 +97,7 @@ def _add_scores(table: Table, name: str, scores: Scores, interval: Interval | No
 
 def _ranking(report: EvaluationReport) -> Table:
     ranking = report.ranking
-    cutoffs = list(ranking.precision_at)
+    cutoffs = _SHOWN_CUTOFFS
     table = _table("Ranking of candidates", "", *(f"@{k}" for k in cutoffs), "whole list", _level(report))
     precision, recall, ndcg = ranking.precision_at, ranking.recall_at, ranking.ndcg_at
     found = report.intervals.get("candidate_recall")

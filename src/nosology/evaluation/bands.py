@@ -35,6 +35,16 @@ class BandScores:
     macro_f1: float
     candidate_recall: float
 
+    def figures(self) -> dict[str, float]:
+        """The scores under their dotted names, without the band's."""
+        return {
+            "micro.precision": self.micro.precision,
+            "micro.recall": self.micro.recall,
+            "micro.f1": self.micro.f1,
+            f"macro.f1.{MacroDefinition.LABELS_IN_SPLIT}": self.macro_f1,
+            "candidate_recall": self.candidate_recall,
+        }
+
 
 def label_bands(judged: Judgements, train_counts: Mapping[str, int], bands: FrequencyBands) -> Ints:
     """The band of each label; a code that training does not mention has count 0.

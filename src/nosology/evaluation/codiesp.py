@@ -68,6 +68,22 @@ class CodiespScores:
     explained: Scores | None
     explained_systems: tuple[str, ...] = ()
 
+    def figures(self) -> dict[str, float]:
+        """The scores under dotted names: ``codiesp.d.map``, ``codiesp.p.f1``, ``codiesp.x.precision``."""
+        found = dict[str, float]()
+        for track, scores in (("d", self.diagnoses), ("p", self.procedures)):
+            if scores is not None:
+                found[f"codiesp.{track}.map"] = scores.mean_average_precision
+                found[f"codiesp.{track}.map_as_scripted"] = scores.mean_average_precision_as_scripted
+                found[f"codiesp.{track}.map_assigned"] = scores.mean_average_precision_assigned
+                found |= _named(track, scores.micro)
+        return found | (_named("x", self.explained) if self.explained is not None else {})
+
+
+def _named(track: str, scores: Scores) -> dict[str, float]:
+    values = {"precision": scores.precision, "recall": scores.recall, "f1": scores.f1}
+    return {f"codiesp.{track}.{name}": value for name, value in values.items()}
+
 
 Pairs = Mapping[str, Sequence[str]]
 References = Mapping[tuple[str, str], Sequence[Evidence]]

@@ -1,4 +1,4 @@
-"""Macro-F1 with each group left out in turn: the spread of averages over rare labels, which replicates get wrong.
+"""Macro averages with each group left out in turn: the spread of averages over rare labels, which replicates get wrong.
 
 Leaving out one group changes the scores of its own labels only, so all groups together cost no more than the pairs are.
 """
@@ -12,11 +12,17 @@ import numpy as np
 from nosology.evaluation.judgements import Bools, Floats, Ints, Judgements
 from nosology.evaluation.metrics import Counts, MacroDefinition, counts_by_label, macro_labels, ratio
 
+LEFT_OUT = (
+    *(f"macro.{of}.{definition}" for of in ("precision", "recall", "f1") for definition in MacroDefinition),
+    "macro.accuracy",
+)
+"""The figures of ``macro_leaving_out``."""
 
-def macro_f1_leaving_out(
+
+def macro_leaving_out(
     judged: Judgements, group_of: Ints, n_groups: int, *, space: Bools | None = None
 ) -> dict[str, Floats]:
-    """``macro_f1_<definition>`` of the encounters outside each group.
+    """Every macro average of the encounters outside each group, by its dotted name.
 
     Args:
         judged: candidates judged against gold.
@@ -25,10 +31,23 @@ def macro_f1_leaving_out(
         space: the label space, one flag a label; by default every label.
     """
     changes = _Changes.of(judged, group_of)
-    return {
-        f"macro_f1_{definition.value}": _leaving_out(changes, definition, n_groups, space)
-        for definition in MacroDefinition
-    }
+    found = dict[str, Floats]()
+    for definition in MacroDefinition:
+        chosen, still = _members(changes, definition, space)
+        for of in ("precision", "recall", "f1"):
+            found[f"macro.{of}.{definition}"] = _mean(changes, of, chosen, still, n_groups)
+    precision, recall = (found[f"macro.{of}.{MacroDefinition.CAML}"] for of in ("precision", "recall"))
+    found[f"macro.f1.{MacroDefinition.CAML}"] = ratio(2 * precision * recall, precision + recall)
+    everywhere = _members(changes, MacroDefinition.ALL_LABELS, space)
+    return found | {"macro.accuracy": _mean(changes, "accuracy", *everywhere, n_groups)}
+
+
+def macro_f1_leaving_out(
+    judged: Judgements, group_of: Ints, n_groups: int, *, space: Bools | None = None
+) -> dict[str, Floats]:
+    """``macro_f1_<definition>`` of the encounters outside each group; arguments as for ``macro_leaving_out``."""
+    found = macro_leaving_out(judged, group_of, n_groups, space=space)
+    return {f"macro_f1_{definition}": found[f"macro.f1.{definition}"] for definition in MacroDefinition}
 
 
 def standard_error(left_out: Floats) -> float:
@@ -64,14 +83,10 @@ class _Changes:
         return cls(pairs // max(judged.n_labels, 1), label, whole, without)
 
 
-def _leaving_out(changes: _Changes, definition: MacroDefinition, n_groups: int, space: Bools | None) -> Floats:
+def _members(changes: _Changes, definition: MacroDefinition, space: Bools | None) -> tuple[Bools, Bools]:
+    """The labels an average runs over, and for each change whether its label still is one without the group."""
     chosen = macro_labels(changes.whole, definition, space)
-    still = macro_labels(changes.without, definition, None if space is None else space[changes.label])
-    if definition is not MacroDefinition.CAML:
-        return _mean(changes, "f1", chosen, still, n_groups)
-    precision = _mean(changes, "precision", chosen, still, n_groups)
-    recall = _mean(changes, "recall", chosen, still, n_groups)
-    return ratio(2 * precision * recall, precision + recall)
+    return chosen, macro_labels(changes.without, definition, None if space is None else space[changes.label])
 
 
 def _mean(changes: _Changes, name: str, chosen: Bools, still: Bools, n_groups: int) -> Floats:
@@ -88,5 +103,7 @@ def _values(counts: Counts, name: str) -> Floats:
             return counts.precision()
         case "recall":
             return counts.recall()
+        case "accuracy":
+            return counts.jaccard()
         case _:
             return counts.f1()

@@ -6,137 +6,55 @@ A report is plain data; ``EvaluationReport.to_json`` writes it and ``nosology.cl
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
 from nosology.codes.frequency import FrequencyBands
-from nosology.errors import CorpusError, PredictionsError
-from nosology.evaluation.area_metrics import (
-    Bounded,
-    macro_auc,
-    macro_average_precision,
-    micro_auc,
-    micro_average_precision,
+from nosology.codes.systems import CodeSystem
+from nosology.evaluation.alignment import (
+    aligned,
+    checked_encounters,
+    count_codes,
+    groups_of,
+    judge_aligned,
+    judge_predictions,
 )
 from nosology.evaluation.bands import BandScores, scores_by_band
-from nosology.evaluation.bootstrap import BootstrapPlan
 from nosology.evaluation.codiesp import CodiespScores, score_codiesp
-from nosology.evaluation.judgements import Bools, Judgements, judge_codes
-from nosology.evaluation.metrics import (
-    Counts,
-    MacroDefinition,
-    Scores,
-    counts_by_encounter,
-    counts_by_label,
-    coverage,
-    exact_match,
-    macro,
-    macro_accuracy,
-    micro,
-    micro_accuracy,
-    sample,
-    weighted,
-)
-from nosology.evaluation.predictions import Predictions, check_coded
-from nosology.evaluation.ranking_metrics import (
-    Over,
-    average_precisions,
-    candidate_recall,
-    mean_over,
-    ndcgs_at,
-    precisions_at,
-    r_precisions,
-    recalls_at,
-)
+from nosology.evaluation.draws import BootstrapPlan
+from nosology.evaluation.hierarchy import HierarchyScores, score_hierarchy
+from nosology.evaluation.judgements import Judgements
+from nosology.evaluation.parts import Parting, PartScores, score_parts
+from nosology.evaluation.predictions import Predictions
 from nosology.evaluation.reliability import CalibrationScores, calibration_scores
+from nosology.evaluation.scores import (
+    AssignmentScores,
+    RankingScores,
+    ReportCounts,
+    assignment_figures,
+    assignment_scores,
+    count_judged,
+    label_space,
+    ranking_figures,
+    ranking_scores,
+)
+from nosology.evaluation.subsets import systems_of
 from nosology.evaluation.uncertainty import Interval, score_intervals
 from nosology.types import CodedEncounter, Corpus, Encounter
 
-REPORT_VERSION = 1
-CUTOFFS = (5, 8, 15)
+__all__ = [
+    "REPORT_VERSION",
+    "AssignmentScores",
+    "EvaluationReport",
+    "RankingScores",
+    "ReportCounts",
+    "count_codes",
+    "evaluate",
+    "evaluate_judged",
+    "judge_predictions",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class ReportCounts:
-    """What was evaluated.
-
-    Args:
-        encounters: in the split.
-        groups: patients or articles.
-        encounters_without_gold: coded by people with no code.
-        encounters_without_assignment: the coder assigned nothing.
-        gold: gold (encounter, code) pairs.
-        assigned: assigned pairs.
-        candidates: listed pairs, assigned or not.
-        labels_in_split: distinct gold codes.
-        label_space: distinct codes that training, gold or assignments mention.
-    """
-
-    encounters: int
-    groups: int
-    encounters_without_gold: int
-    encounters_without_assignment: int
-    gold: int
-    assigned: int
-    candidates: int
-    labels_in_split: int
-    label_space: int
-
-
-@dataclass(frozen=True, slots=True)
-class AssignmentScores:
-    """Scores of the assigned codes.
-
-    Args:
-        micro: pooled over pairs.
-        macro: by definition (``MacroDefinition``); those over all labels run over the label space.
-        weighted: over labels, weighted by gold codes.
-        sample: over encounters.
-        micro_accuracy: Jaccard over pairs (CAML).
-        macro_accuracy: mean Jaccard over the label space (CAML).
-        exact_match: share of encounters with exactly the gold codes.
-        coverage: share of encounters with at least one assigned code.
-    """
-
-    micro: Scores
-    macro: Mapping[str, Scores]
-    weighted: Scores
-    sample: Scores
-    micro_accuracy: float
-    macro_accuracy: float
-    exact_match: float
-    coverage: float
-
-
-@dataclass(frozen=True, slots=True)
-class RankingScores:
-    """Scores of the order of the candidates; encounters without gold codes are left out of all means but P@k.
-
-    Args:
-        map: mean average precision.
-        r_precision: precision among the first R, R being the number of gold codes.
-        precision_at: by cutoff k, over all encounters.
-        recall_at: by cutoff k.
-        ndcg_at: by cutoff k.
-        candidate_recall: share of gold codes among the candidates.
-        micro_auc: area under the ROC curve over all pairs of encounters and labels.
-        macro_auc: mean area over labels with gold.
-        micro_average_precision: area under the precision-recall curve over all pairs.
-        macro_average_precision: mean over labels with gold.
-    """
-
-    map: float
-    r_precision: float
-    precision_at: Mapping[int, float]
-    recall_at: Mapping[int, float]
-    ndcg_at: Mapping[int, float]
-    candidate_recall: float
-    micro_auc: Bounded
-    macro_auc: Bounded
-    micro_average_precision: float
-    macro_average_precision: float
+REPORT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +73,9 @@ class EvaluationReport:
         bootstrap: how groups were drawn for intervals; ``None`` where none were asked for.
         intervals: by statistic.
         codiesp: CodiEsp's official scores; ``None`` for other corpora.
+        parts: every score by code system, band, chapter, block, note length or column, as asked for.
+        hierarchy: credit for near misses, and where wrong codes go; ``None`` where not asked for.
+        decisions: how the codes came to be assigned, for people; empty: as predicted.
         version: of this layout.
     """
 
@@ -169,7 +90,34 @@ class EvaluationReport:
     bootstrap: BootstrapPlan | None
     intervals: Mapping[str, Interval]
     codiesp: CodiespScores | None
+    parts: tuple[PartScores, ...] = ()
+    hierarchy: HierarchyScores | None = None
+    decisions: str = ""
     version: int = REPORT_VERSION
+
+    def figures(self) -> dict[str, float]:
+        """Every figure of the report under a stable dotted name.
+
+        Of the whole: ``micro.{precision,recall,f1}``, ``macro.{precision,recall,f1}.<definition>`` (``caml``,
+        ``all_labels``, ``labels_in_split``, ``labels_seen_or_predicted``), ``weighted.*``, ``sample.*``,
+        ``micro.accuracy``, ``macro.accuracy``, ``exact_match``, ``coverage``, ``map``, ``r_precision``,
+        ``candidate_recall``, ``p@k``, ``r@k``, ``ndcg@k``, ``micro.auc``, ``micro.auc.low``, ``micro.auc.high``,
+        ``micro.ap`` (and ``macro.``), ``ece``, ``brier``. Of parts: the part's name before it, as in
+        ``band.1-10.micro.f1`` (bands always, where training counts are known; other parts as asked for). Of the
+        hierarchy: ``hierarchy.{precision,recall,f1}``. CodiEsp's: ``codiesp.d.map``, ``codiesp.x.f1``.
+
+        >>> report.figures()["macro.f1.caml"]  # doctest: +SKIP
+        0.112
+        """
+        found = assignment_figures(self.assignment) | ranking_figures(self.ranking)
+        found |= {"ece": self.calibration.expected_calibration_error, "brier": self.calibration.brier}
+        for band in self.bands or ():
+            found |= {f"band.{band.band}.{name}": value for name, value in band.figures().items()}
+        for part in self.parts:
+            found |= {f"{part.name}.{name}": value for name, value in part.figures().items()}
+        if self.hierarchy is not None:
+            found |= self.hierarchy.figures()
+        return found | (self.codiesp.figures() if self.codiesp is not None else {})
 
     def to_dict(self) -> dict[str, object]:
         """Plain dicts, lists, numbers and strings."""
@@ -188,6 +136,10 @@ def evaluate(
     bands: str | FrequencyBands = "codiesp",
     plan: BootstrapPlan | None = None,
     intervals: bool = True,
+    by: Collection[str] = (),
+    hierarchy: bool = False,
+    tables: Mapping[str, CodeSystem] | None = None,
+    decisions: str = "",
 ) -> EvaluationReport:
     """Score predictions against gold codes.
 
@@ -200,108 +152,91 @@ def evaluate(
         bands: the name of frequency bands, or the bands.
         plan: how to draw intervals; by default 1,000 replicates at 95 % by group.
         intervals: whether to draw them at all.
+        by: what to part the scores by: "system", "band", "chapter", "block", "length", columns of metadata.
+        hierarchy: whether to score the hierarchy.
+        tables: code system -> its table, for systems of one's own; by default the installed ones.
+        decisions: how the codes came to be assigned, for people.
 
     Raises:
         CorpusError: there is no encounter, or one has no gold standard.
         PredictionsError: an encounter lacks a prediction, has two, or is not in the corpus; a list of candidates is
             not sorted or holds a probability outside [0, 1].
-        ConfigError: no frequency bands have that name.
+        ConfigError: no frequency bands, or no column, have that name.
     """
-    encounters = _checked_encounters(corpus)
-    coded = _aligned(encounters, predictions)
-    judged = _judge(encounters, coded, train_counts)
-    space = _label_space(judged, train_counts)
-    chosen = FrequencyBands.named(bands) if isinstance(bands, str) else bands
-    groups = [e.group_id or e.encounter_id for e in encounters]
-    plan = (plan or BootstrapPlan()) if intervals else None
-    return EvaluationReport(
-        corpus=corpus.name if isinstance(corpus, Corpus) else "",
-        splits=tuple(sorted({e.split for e in encounters if e.split})),
-        counts=_count(judged, groups, space),
-        assignment=_assignment_scores(judged, space),
-        ranking=_ranking_scores(judged),
-        calibration=calibration_scores(judged),
-        bands_name=bands if isinstance(bands, str) else ", ".join(chosen.names),
-        bands=None if train_counts is None else scores_by_band(judged, train_counts, chosen),
-        bootstrap=plan,
-        intervals=score_intervals(judged, groups, plan, space=space) if plan else {},
+    encounters = checked_encounters(corpus)
+    coded = aligned(encounters, predictions)
+    return evaluate_judged(
+        judge_aligned(encounters, coded, train_counts),
+        corpus if isinstance(corpus, Corpus) else encounters,
+        train_counts=train_counts,
+        bands=bands,
+        plan=plan,
+        intervals=intervals,
+        by=by,
+        hierarchy=hierarchy,
+        tables=tables,
+        decisions=decisions,
         codiesp=_codiesp_scores(corpus, encounters, coded),
     )
 
 
-def count_codes(encounters: Iterable[Encounter]) -> dict[str, int]:
-    """Code -> number of encounters that carry it: the ``train_counts`` of ``evaluate``, from a training split."""
-    counts: dict[str, int] = {}
-    for encounter in encounters:
-        for gold in encounter.codes or ():  # no code twice
-            counts[gold.code] = counts.get(gold.code, 0) + 1
-    return counts
-
-
-def judge_predictions(
-    encounters: Corpus | Sequence[Encounter],
-    predictions: Predictions | Iterable[CodedEncounter],
+def evaluate_judged(
+    judged: Judgements,
+    corpus: Corpus | Sequence[Encounter] = (),
     *,
+    groups: Sequence[str] | None = None,
     train_counts: Mapping[str, int] | None = None,
-) -> Judgements:
-    """Check predictions against encounters and bring both into the form that metrics and bootstraps take.
+    bands: str | FrequencyBands = "codiesp",
+    plan: BootstrapPlan | None = None,
+    intervals: bool = True,
+    by: Collection[str] = (),
+    hierarchy: bool = False,
+    tables: Mapping[str, CodeSystem] | None = None,
+    decisions: str = "",
+    codiesp: CodiespScores | None = None,
+) -> EvaluationReport:
+    """Score judgements: of arrays (``judge_dense``), of a file read line by line (``judge_file``), at other thresholds.
 
-    Args and Raises: as ``evaluate``.
+    Args:
+        judged: candidates judged against gold; scores are probabilities.
+        corpus: the encounters judged, in their order, where they are at hand.
+        groups: the group of each encounter; by default the corpus's, or every encounter its own.
+        codiesp: CodiEsp's official scores, which need evidence and hence predictions.
+        train_counts, bands, plan, intervals, by, hierarchy, tables, decisions: as for ``evaluate``.
+
+    Raises:
+        PredictionsError: a score lies outside [0, 1].
+        ConfigError: no frequency bands, or no column, have that name.
     """
-    checked = _checked_encounters(encounters)
-    return _judge(checked, _aligned(checked, predictions), train_counts)
-
-
-def _judge(
-    encounters: Sequence[Encounter], coded: Sequence[CodedEncounter], train_counts: Mapping[str, int] | None
-) -> Judgements:
-    return judge_codes(
-        [e.encounter_id for e in encounters],
-        [e.code_set for e in encounters],
-        ([(s.code, s.probability, s.assigned) for s in c.codes] for c in coded),
-        label_space=() if train_counts is None else sorted(train_counts),
+    encounters = tuple(corpus)
+    systems = corpus.systems if isinstance(corpus, Corpus) else ()
+    chosen = FrequencyBands.named(bands) if isinstance(bands, str) else bands
+    own = groups if groups is not None else groups_of(encounters) if encounters else list(judged.encounter_ids)
+    space = label_space(judged, train_counts)
+    plan = (plan or BootstrapPlan()) if intervals else None
+    parting = Parting(encounters, systems, train_counts, chosen, tables)
+    subsets = [subset for kind in by for subset in parting.subsets(judged, kind)]
+    return EvaluationReport(
+        corpus=corpus.name if isinstance(corpus, Corpus) else "",
+        splits=tuple(sorted({e.split for e in encounters if e.split})),
+        counts=count_judged(judged, own, space),
+        assignment=assignment_scores(judged, space),
+        ranking=ranking_scores(judged),
+        calibration=calibration_scores(judged),
+        bands_name=bands if isinstance(bands, str) else ", ".join(chosen.names),
+        bands=None if train_counts is None else scores_by_band(judged, train_counts, chosen),
+        bootstrap=plan,
+        intervals=score_intervals(judged, own, plan, space=space) if plan else {},
+        codiesp=codiesp,
+        parts=score_parts(judged, subsets, own, space, plan),
+        hierarchy=_hierarchy(judged, parting) if hierarchy else None,
+        decisions=decisions,
     )
 
 
-def _checked_encounters(corpus: Corpus | Sequence[Encounter]) -> tuple[Encounter, ...]:
-    encounters = tuple(corpus)
-    if not encounters:
-        raise CorpusError("nothing to evaluate: there is no encounter; choose a split that has some")
-    unlabelled = [e.encounter_id for e in encounters if e.codes is None]
-    if unlabelled:
-        raise CorpusError(
-            f"no gold codes to evaluate against ({len(unlabelled)} of {len(encounters)} encounters have none); "
-            "choose a split that people have coded",
-            record_id=unlabelled[0],
-        )
-    return encounters
-
-
-def _aligned(
-    encounters: Sequence[Encounter], predictions: Predictions | Iterable[CodedEncounter]
-) -> tuple[CodedEncounter, ...]:
-    """One coded encounter for each encounter, in their order."""
-    path = predictions.path if isinstance(predictions, Predictions) else None
-    wanted = {e.encounter_id for e in encounters}
-    by_id: dict[str, CodedEncounter] = {}
-    for index, coded in enumerate(predictions):
-        line = predictions.line_of(index) if isinstance(predictions, Predictions) else None
-        if coded.encounter_id not in wanted:
-            problem = "no such encounter in the split evaluated; evaluate the split that was coded"
-            raise PredictionsError(problem, path=path, line=line, record_id=coded.encounter_id)
-        if coded.encounter_id in by_id:
-            raise PredictionsError("duplicate id; keep one", path=path, line=line, record_id=coded.encounter_id)
-        check_coded(coded, path=path, line=line)
-        by_id[coded.encounter_id] = coded
-    missing = [e.encounter_id for e in encounters if e.encounter_id not in by_id]
-    if missing:
-        raise PredictionsError(
-            f"no predictions for {len(missing)} of {len(encounters)} encounters, this one first; "
-            "code the whole split (an encounter without candidates is a line with an empty list)",
-            path=path,
-            record_id=missing[0],
-        )
-    return tuple(by_id[e.encounter_id] for e in encounters)
+def _hierarchy(judged: Judgements, parting: Parting) -> HierarchyScores:
+    systems = systems_of(judged.labels, parting.encounters, parting.systems)
+    return score_hierarchy(judged, systems, parting.open_tables(systems))
 
 
 def _codiesp_scores(
@@ -310,58 +245,3 @@ def _codiesp_scores(
     if isinstance(corpus, Corpus) and corpus.name == "codiesp":
         return score_codiesp(encounters, coded, corpus.systems)
     return None
-
-
-def _label_space(judged: Judgements, train_counts: Mapping[str, int] | None) -> Bools:
-    mentioned = (judged.gold_per_label() > 0) | (judged.assigned_per_label() > 0)
-    if train_counts is None:
-        return mentioned
-    return mentioned | np.array([train_counts.get(code, 0) > 0 for code in judged.labels], dtype=np.bool_)
-
-
-def _count(judged: Judgements, groups: Sequence[str], space: Bools) -> ReportCounts:
-    by_encounter = counts_by_encounter(judged)
-    return ReportCounts(
-        encounters=judged.n_encounters,
-        groups=len(set(groups)),
-        encounters_without_gold=int((judged.gold_per_encounter() == 0).sum()),
-        encounters_without_assignment=int((by_encounter.tp + by_encounter.fp == 0).sum()),
-        gold=len(judged.gold_label),
-        assigned=int(judged.assigned.sum()),
-        candidates=len(judged.label),
-        labels_in_split=int((judged.gold_per_label() > 0).sum()),
-        label_space=int(space.sum()),
-    )
-
-
-def _assignment_scores(judged: Judgements, space: Bools) -> AssignmentScores:
-    by_label, by_encounter = counts_by_label(judged), counts_by_encounter(judged)
-    return AssignmentScores(
-        micro=micro(by_label),
-        macro=_macro_scores(by_label, space),
-        weighted=weighted(by_label),
-        sample=sample(by_encounter),
-        micro_accuracy=micro_accuracy(by_label),
-        macro_accuracy=macro_accuracy(by_label, space=space),
-        exact_match=exact_match(by_encounter),
-        coverage=coverage(by_encounter),
-    )
-
-
-def _macro_scores(counts: Counts, space: Bools) -> dict[str, Scores]:
-    return {definition.value: macro(counts, definition, space=space) for definition in MacroDefinition}
-
-
-def _ranking_scores(judged: Judgements) -> RankingScores:
-    return RankingScores(
-        map=mean_over(average_precisions(judged), judged, Over.WITH_GOLD),
-        r_precision=mean_over(r_precisions(judged), judged, Over.WITH_GOLD),
-        precision_at={k: mean_over(precisions_at(judged, k), judged, Over.ALL) for k in CUTOFFS},
-        recall_at={k: mean_over(recalls_at(judged, k), judged, Over.WITH_GOLD) for k in CUTOFFS},
-        ndcg_at={k: mean_over(ndcgs_at(judged, k), judged, Over.WITH_GOLD) for k in CUTOFFS},
-        candidate_recall=candidate_recall(judged),
-        micro_auc=micro_auc(judged),
-        macro_auc=macro_auc(judged),
-        micro_average_precision=micro_average_precision(judged),
-        macro_average_precision=macro_average_precision(judged),
-    )
