@@ -22,8 +22,9 @@ from nosology.experiments.codiesp_explained import explain
 from nosology.experiments.codiesp_results import CodiespResults, Track, TrackResult
 from nosology.experiments.codiesp_trained import Trained, aligned, groups_of, of_new_articles
 from nosology.experiments.figures import Figure, mean_of, pooled_figures
+from nosology.experiments.grid import Row, run_grid
 from nosology.experiments.ladder import RungScores, place_on_ladder, score_ladder
-from nosology.experiments.runs import Progress, Run, code_digest, run_or_reuse
+from nosology.experiments.runs import Material, Progress, Run, code_digest
 from nosology.types import CodedEncounter, Corpus
 
 BANDS = "codiesp"
@@ -74,8 +75,9 @@ def reproduce_codiesp(experiment: Experiment, *, progress: Progress, tell: Calla
         CorpusError: the data are missing or broken.
         ConfigError: the work folder cannot be written.
     """
-    share = _Share(progress, total=len(experiment.recipes) * len(experiment.seeds))
-    trained = [_train(name, recipe, experiment, share, tell) for name, recipe in experiment.recipes.items()]
+    rows = [_row(name, recipe) for name, recipe in experiment.recipes.items()]
+    runs = run_grid(rows, experiment.seeds, work=experiment.work, progress=progress, tell=tell)
+    trained = [_trained(row, runs[row.name]) for row in rows]
     progress("scoring", 1.0)
     plan = experiment.plan
     tracks = tuple(_track_result(one, plan) for one in trained if one.track != "X")
@@ -98,37 +100,14 @@ def reproduce_codiesp(experiment: Experiment, *, progress: Progress, tell: Calla
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Share:
-    """Turns the progress of one run into that of all."""
-
-    report: Progress
-    total: int
-    done: int = 0
-
-    def of(self, name: str, seed: int) -> Progress:
-        done = self.done
-        self.done += 1
-        label = f"{name}, seed {seed} ({done + 1}/{self.total})"
-        return lambda stage, share: self.report(f"{label}: {stage}", (done + min(max(share, 0.0), 1.0)) / self.total)
+def _row(name: str, recipe: Recipe) -> Row:
+    corpus = open_corpus(_config(recipe))
+    return Row(name, recipe, Material(corpus.split("train"), corpus.split("dev")))
 
 
-def _train(name: str, recipe: Recipe, experiment: Experiment, share: _Share, tell: Callable[[str], None]) -> Trained:
-    corpus = open_corpus(recipe.corpus)
-    train, scored = corpus.split("train"), corpus.split("dev")
-    runs = list[Run]()
-    for seed in experiment.seeds:
-        report = share.of(name, seed)
-        runs.append(run_or_reuse(name, recipe, train, scored, seed=seed, work=experiment.work, progress=report))
-        tell(f"{name}, seed {seed}: {_what_was_done(runs[-1])}")
-    config = _config(recipe)
-    return Trained(name, _TRACKS[config.task], config.language, train, scored, tuple(runs))
-
-
-def _what_was_done(run: Run) -> str:
-    if run.reused:
-        return "taken from an earlier call"
-    return f"trained in {run.facts.train_seconds:.0f} s, coded {run.facts.notes_per_second:.0f} notes/s"
+def _trained(row: Row, runs: tuple[Run, ...]) -> Trained:
+    config = _config(row.recipe)
+    return Trained(row.name, _TRACKS[config.task], config.language, row.material.train, row.material.scored, runs)
 
 
 def _config(recipe: Recipe) -> CodiespConfig:

@@ -14,7 +14,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,9 @@ class RunFacts:
     Args:
         recipe: the recipe's name.
         seed: of the training.
-        fingerprint: of everything that decides the predictions.
+        fingerprint: of everything that decides the predictions: recipe, seed, data, code and libraries.
+        config: of the recipe and the seed alone.
+        data: of the encounters learnt from and scored.
         threshold: probability from which its coder assigns.
         train_seconds: of ``Coder.fit``, wall time.
         notes_per_second: of ``Coder.code``, one note after another.
@@ -81,6 +83,8 @@ class RunFacts:
     recipe: str
     seed: int
     fingerprint: str
+    config: str
+    data: str
     threshold: float
     train_seconds: float
     notes_per_second: float
@@ -106,16 +110,31 @@ class Run:
         return read_predictions(self.folder / _PREDICTIONS)
 
 
-def run_or_reuse(
-    name: str, recipe: Recipe, train: Corpus, scored: Corpus, *, seed: int, work: Path, progress: Progress
-) -> Run:
+@dataclass(frozen=True)
+class Material:
+    """The encounters of a run.
+
+    Args:
+        train: coded encounters to learn from.
+        scored: encounters to code.
+    """
+
+    train: Corpus
+    scored: Corpus
+
+    @cached_property
+    def digest(self) -> str:
+        """Of everything in them."""
+        return _digest(*_encounters(self.train), "scored", *_encounters(self.scored))
+
+
+def run_or_reuse(name: str, recipe: Recipe, material: Material, *, seed: int, work: Path, progress: Progress) -> Run:
     """Train and code, or read what an earlier call has done under the same circumstances.
 
     Args:
         name: the recipe's name; with the seed, the name of the run's folder.
         recipe: what to train.
-        train: coded encounters to learn from.
-        scored: encounters to code.
+        material: what to learn from and what to code.
         seed: of the training.
         work: the folder of all runs; made if it is not there.
         progress: told the stage and its share done.
@@ -124,27 +143,27 @@ def run_or_reuse(
         ConfigError: ``work`` cannot be written.
     """
     folder = work / f"{name}-seed{seed}"
-    mark = fingerprint(recipe, seed, train, scored)
+    config = _digest(str(seed), to_toml(_without_path(recipe)))
+    mark = _digest(nosology.__version__, config, material.digest, code_digest(), *_library_versions())
     known = _read_run(folder, mark)
     if known is not None:
         return known
     _make_folder(folder)
     started = time.perf_counter()
-    coder = Coder.fit(train, recipe, seed=seed, progress=progress)
+    coder = Coder.fit(material.train, recipe, seed=seed, progress=progress)
     train_seconds = time.perf_counter() - started
     started = time.perf_counter()
-    coded = list(_counted(coder.code_many(scored), len(scored), progress))
-    speed = len(scored) / (time.perf_counter() - started)
-    facts = RunFacts(name, seed, mark, coder.threshold, train_seconds, speed, Machine.here())
+    coded = list(_counted(coder.code_many(material.scored), len(material.scored), progress))
+    speed = len(material.scored) / (time.perf_counter() - started)
+    facts = RunFacts(name, seed, mark, config, material.digest, coder.threshold, train_seconds, speed, Machine.here())
     _write_run(folder, facts, coded)
     return Run(facts, folder, reused=False)
 
 
-def fingerprint(recipe: Recipe, seed: int, train: Corpus, scored: Corpus) -> str:
-    """A digest of all that decides a run's predictions; where the corpus lies on disk is no part of it."""
-    digest = hashlib.sha256(f"{nosology.__version__}|{seed}|{to_toml(_without_path(recipe))}".encode())
-    for part in (*_library_versions(), code_digest(), *_encounters(train), "scored", *_encounters(scored)):
-        digest.update(part.encode() + b"\0")
+def _digest(*parts: str) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()
 
 
