@@ -69,3 +69,11 @@ def import_arrow() -> tuple[Any, Any]:
     except ImportError:
         raise MissingExtraError("A prepared corpus", "data") from None
     return cast("Any", pyarrow), cast("Any", parquet)
+
+
+def import_compute() -> Any:
+    """pyarrow's functions on arrays."""
+    import_arrow()
+    import pyarrow.compute
+
+    return cast("Any", pyarrow.compute)
