@@ -25,6 +25,7 @@ from nosology.cli.codes import app as codes_app
 from nosology.cli.evaluate import evaluate
 from nosology.cli.reproduce import reproduce
 from nosology.cli.simulate import simulate
+from nosology.cli.stats import stats
 from nosology.cli.train import train
 from nosology.errors import NosologyError
 
@@ -54,6 +55,7 @@ app.command(context_settings=_PLAIN)(evaluate)
 app.command(context_settings=_PLAIN)(code)
 app.command(context_settings=_PLAIN)(reproduce)
 app.command(context_settings=_PLAIN)(simulate)
+app.command(context_settings=_PLAIN)(stats)
 app.add_typer(codes_app, name="codes")
 
 
