@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _MANIFEST = "manifest.json"
 _WORDS = "words"
 _DPI = 160
+_NARROWEST = 12  # what words may be cut to on a narrow terminal
+_GAP = 3  # between columns
 
 
 class Format(StrEnum):
@@ -190,14 +192,24 @@ def _print_tables(tables: Sequence[StatisticsTable]) -> None:
         table = Table(
             title=one.title, title_justify="left", title_style="bold cyan", caption=one.note or None,
             caption_justify="left", caption_style="dim", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False,
-            padding=(0, 1),
+            padding=(0, 1), show_header=any(one.columns),
         )  # fmt: skip
-        for position, heading in enumerate(one.columns):
-            words = position < one.words
-            table.add_column(
-                heading, justify="left" if words else "right", no_wrap=True, overflow="ellipsis" if words else "fold"
-            )
+        for position, (heading, width) in enumerate(zip(one.columns, _widths(one, console.width), strict=True)):
+            justify = "left" if position < one.words else "right"
+            table.add_column(heading, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
         for row in one.rows:
             table.add_row(*map(Text, row))
         console.print(table)
         console.print()
+
+
+def _widths(table: StatisticsTable, room: int) -> list[int]:
+    """The width of every column: numbers are never cut; long words share what room is left."""
+    widest = [max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True)]
+    long = [position for position in range(table.words) if widest[position] > _NARROWEST]
+    taken = sum(width for position, width in enumerate(widest) if position not in long)
+    left = room - taken - _GAP * (len(widest) - 1)
+    for count, position in enumerate(sorted(long, key=widest.__getitem__)):
+        widest[position] = max(_NARROWEST, min(widest[position], left // (len(long) - count)))
+        left -= widest[position]
+    return widest

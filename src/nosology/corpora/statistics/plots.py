@@ -83,9 +83,10 @@ def _frequency(axes: Any, statistics: CorpusStatistics) -> None:
         axes.plot(ranks, counts, color=_colour(system), linewidth=2, label=_legend(system, counts))
         once = int(np.searchsorted(-counts, -1))
         if once < len(counts):
-            axes.plot([once + 1], [1], marker="|", markersize=12, color=_colour(system))
+            axes.plot([once + 1], [1], "o", markersize=6, color=_colour(system), clip_on=False)
+    axes.set_ylim(bottom=0.7)
     axes.set(xscale="log", yscale="log", xlabel="rank of the code", ylabel="documents with the code")
-    _titled(axes, "How often a code occurs", f"{statistics.corpus}; a tick marks the first code that occurs once")
+    _titled(axes, "How often a code occurs", f"{statistics.corpus}; a dot marks the first code that occurs once")
     _plain_log(axes.xaxis, axes.yaxis)
     axes.legend(loc="upper right")
 
@@ -145,7 +146,7 @@ def _length(axes: Any, statistics: CorpusStatistics) -> None:
     axes.grid(visible=False, axis="x")
     lengths = statistics.lengths[0].lengths
     _titled(axes, "Length of a document", f"mean {lengths.mean:,.0f} words, median {lengths.median:,.0f}, "
-            f"longest {lengths.maximum:,.0f}")  # fmt: skip
+            f"longest {lengths.maximum:,.0f} (the last bar holds all above {end:,.0f})")  # fmt: skip
     _thousands(axes.xaxis, axes.yaxis)
 
 

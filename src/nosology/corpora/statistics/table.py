@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nosology.corpora.preparation.layout import NOTES
 from nosology.corpora.prepared import EncounterRow, PreparedFolder
+from nosology.corpora.unknown_codes import with_unknown_codes
 from nosology.errors import CorpusError, MissingExtraError
 from nosology.types import Corpus
 
@@ -100,6 +101,7 @@ def table_of_folder(folder: PreparedFolder) -> CorpusTable:
 def table_of_corpus(corpus: Corpus) -> CorpusTable:
     """The table of a corpus in memory; raises like ``table_of_folder``."""
     polars = import_polars()
+    corpus = corpus if corpus.unknown_codes else with_unknown_codes(corpus)
     rows = (
         EncounterRow(
             one.encounter_id,

@@ -16,6 +16,8 @@ _SYSTEM_TITLES = {
     "icd10cm": "ICD-10-CM diagnoses",
     "icd10pcs": "ICD-10-PCS procedures",
 }
+# What must never be parted by a split.
+GROUPS = "groups (patients, articles)"
 _LATEX = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$", "{": r"\{", "}": r"\}"} | {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
     "<": r"\textless{}", ">": r"\textgreater{}",
@@ -54,6 +56,7 @@ def statistics_tables(statistics: CorpusStatistics) -> tuple[StatisticsTable, ..
         _overview(statistics),
         _splits(statistics),
         _frequencies(statistics),
+        _quantiles(statistics),
         _bands(statistics),
         _lengths(statistics),
         _truncations(statistics),
@@ -95,7 +98,7 @@ def _overview(s: CorpusStatistics) -> StatisticsTable:
         ("documents", _count(s.documents)),
         ("notes", _count(s.notes)),
         ("characters", _count(s.characters)),
-        ("patients", _count(s.groups) if s.groups else "unknown"),
+        (GROUPS, _count(s.groups) if s.groups else "unknown"),
         ("distinct codes", _count(s.codes)),
         ("codes in no table", _count(s.unknown_codes)),
         ("occurrences", _count(s.occurrences)),
@@ -121,15 +124,13 @@ def _splits(s: CorpusStatistics) -> StatisticsTable:
         )
         for split in s.splits
     )
-    columns = ("split", "documents", "patients", "codes", "a document", "not in train", "of occ.", "JSD")
-    note = "not in train: its codes that no training document has, and their share of its occurrences; JSD: Jensen-"
-    note += "Shannon divergence (bits) of its code frequencies from the whole corpus's"
+    columns = ("split", "documents", "groups", "codes", "mean", "not in train", "share", "JSD")
+    note = "mean: codes a document; not in train: its codes that no training document has, and their share of its "
+    note += "occurrences; JSD: Jensen-Shannon divergence (bits) of its code frequencies from the whole corpus's"
     return StatisticsTable("splits", "Splits", columns, rows, note=note)
 
 
 def _frequencies(s: CorpusStatistics) -> StatisticsTable:
-    quantiles = ("10 %", "25 %", "50 %", "75 %", "90 %", "99 %", "most")
-    assert len(quantiles) == len(QUANTILES)
     rows = tuple(
         (
             system_title(row.system),
@@ -138,14 +139,21 @@ def _frequencies(s: CorpusStatistics) -> StatisticsTable:
             _percent(row.at_most_twice / row.codes),
             _percent(row.top_50_share),
             _percent(row.top_tenth_share),
-            *(f"{one:,.0f}" for one in row.quantiles),
         )
         for row in s.frequencies
     )
-    columns = ("", "codes", "once", "<= 2", "top 50", "top 10 %", *quantiles)
+    columns = ("", "codes", "once", "<= 2", "top 50", "top 10 %")
     note = "once: codes in one document; <= 2: share of codes in one or two; top: share of the occurrences that the "
-    note += "most frequent codes hold; then quantiles of documents a code"
+    note += "most frequent codes hold"
     return StatisticsTable("frequencies", "How often a code occurs", columns, rows, note=note)
+
+
+def _quantiles(s: CorpusStatistics) -> StatisticsTable:
+    rows = tuple(
+        (system_title(row.system), *(_count(one) for one in row.quantiles), row.most_frequent) for row in s.frequencies
+    )
+    columns = ("", *(f"{one} %" for one in QUANTILES[:-1]), "most", "which")
+    return StatisticsTable("quantiles", "Documents a code: quantiles over the codes", columns, rows)
 
 
 def _bands(s: CorpusStatistics) -> StatisticsTable:
@@ -249,8 +257,8 @@ def _duplicates(s: CorpusStatistics) -> StatisticsTable:
         ("notes compared", _count(found.notes)),
         ("pairs", _count(found.pairs)),
         ("notes with a near duplicate", _count(found.notes_involved)),
-        ("pairs of one patient", _count(found.same_patient)),
-        ("pairs of two patients", _count(found.other_patient)),
+        ("pairs of one group", _count(found.same_patient)),
+        ("pairs of two groups", _count(found.other_patient)),
         ("pairs in two splits", _count(found.across_splits)),
     )
     note = f"Jaccard of runs of {found.shingle_words} words, {found.threshold:g} or more; most alike: "

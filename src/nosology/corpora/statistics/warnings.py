@@ -18,9 +18,9 @@ def _splits(statistics: CorpusStatistics) -> Iterator[str]:
     if leak.groups:
         examples = ", ".join(filter(None, map(shown, leak.examples)))
         yield (
-            f"{_many(leak.groups, 'patient is', 'patients are')} in more than one split, with "
+            f"{_many(leak.groups, 'group is', 'groups are')} (a patient, an article) in more than one split, with "
             f"{_many(leak.documents, 'document', 'documents')} (such as {examples}): scores will be too high; "
-            "split by patient"
+            "never part a group"
         )
     if statistics.splits and not leak.known:
         yield "no document says which patient it is of: nobody can tell whether a patient is in two splits"
