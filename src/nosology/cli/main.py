@@ -22,6 +22,7 @@ import typer
 from nosology import __version__
 from nosology.cli.code import code
 from nosology.cli.codes import app as codes_app
+from nosology.cli.compare import compare
 from nosology.cli.evaluate import evaluate
 from nosology.cli.reproduce import reproduce
 from nosology.cli.simulate import simulate
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 app.command(context_settings=_PLAIN)(train)
 app.command(context_settings=_PLAIN)(evaluate)
+app.command(context_settings=_PLAIN)(compare)
 app.command(context_settings=_PLAIN)(code)
 app.command(context_settings=_PLAIN)(reproduce)
 app.command(context_settings=_PLAIN)(simulate)
