@@ -72,12 +72,14 @@ def test_an_empty_note_has_no_words_to_judge(fitted: SpanDetector) -> None:
 
 
 def test_remembered_sums_are_forgotten_before_they_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detector, "_REMEMBERED", 50)
+    monkeypatch.setattr(detector, "_REMEMBERED", 5)
     found = SpanDetector.fit(training_set(make_corpus(16).encounters))
     assert found is not None
     streams = [build_stream(make_encounter(number)) for number in range(100, 130)]
     before = [found.probabilities(stream) for stream in streams]
-    assert max(len(found._of_words), len(found._of_pairs)) <= 50
+    longest = max(len(stream) for stream in streams)
+    assert len(found._words._number_of) <= 5 + longest
+    assert len({word for stream in streams for word in stream.words}) > 5 + longest
     assert all((found.probabilities(s) == b).all() for s, b in zip(streams, before, strict=True))
 
 

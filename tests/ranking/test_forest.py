@@ -120,3 +120,19 @@ def test_out_of_fold_scores_come_from_rankers_without_the_fold() -> None:
     after = out_of_fold_scores(features, np.where(part, ~outcomes, outcomes), folds, options, seed=0)
     assert (before[part] == after[part]).all()
     assert (before[~part] != after[~part]).any()
+
+
+@pytest.mark.parametrize("leaves", [2, 3, 15, 16])
+def test_striking_out_leaves_equals_walking(leaves: int) -> None:
+    rng = np.random.default_rng(leaves)
+    rows = rng.integers(0, 6, (300, 5)).astype(np.float32)  # many values that equal a threshold
+    model = HistGradientBoostingClassifier(max_iter=20, max_leaf_nodes=leaves, min_samples_leaf=1)
+    forest = Forest.from_boosting(model.fit(rows, rows[:, 0] * rows[:, 1] > rows[:, 2] + rng.integers(0, 4, 300)))
+    assert forest._leaf_bits is not None
+    assert (forest._leaf_bits.sums(rows) == forest._by_walking(rows)).all()
+
+
+def test_trees_of_more_leaves_than_bits_are_walked() -> None:
+    rows = np.random.default_rng(0).normal(size=(2000, 3)).astype(np.float32)
+    model = HistGradientBoostingClassifier(max_iter=3, max_leaf_nodes=17, min_samples_leaf=1)
+    assert Forest.from_boosting(model.fit(rows, rows.prod(axis=1) > 0))._leaf_bits is None

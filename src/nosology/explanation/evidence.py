@@ -26,25 +26,29 @@ def choose_evidence(stream: TokenStream, mentions: Iterable[Mention]) -> tuple[t
         known = strongest.get(mention.words)
         if known is None or mention.strength > known.strength:
             strongest[mention.words] = mention
-    ordered = sorted(strongest.values(), key=lambda mention: (-mention.strength, mention.words))
-    if not ordered:
+    if not strongest:
         return (), ()
-    kept = [mention for mention in ordered if mention.strength >= _WEAKEST * ordered[0].strength][:_MOST]
+    least = _WEAKEST * max(mention.strength for mention in strongest.values())
+    kept = [mention for mention in strongest.values() if mention.strength >= least]
+    kept.sort(key=lambda mention: (-mention.strength, mention.words))
+    del kept[_MOST:]
     evidence = dict.fromkeys(_as_evidence(stream, mention.words) for mention in kept)
     return tuple(evidence), tuple(dict.fromkeys(mention.expression for mention in kept))
 
 
 def _as_evidence(stream: TokenStream, words: tuple[int, ...]) -> Evidence:
     """One part for words that follow each other, or have nothing but stop words of one sentence between them."""
+    starts, ends = stream.bound_lists
+    note_id = stream.documents[stream.note_list[words[0]]].note.note_id
+    sentences = stream.sentence_list
+    if words[-1] - words[0] == len(words) - 1 and sentences[words[0]] == sentences[words[-1]]:
+        return Evidence(note_id, (Span(starts[words[0]], ends[words[-1]]),))
     ignored = ignored_words(stream.language)
     runs = [[words[0], words[0]]]
     for word in words[1:]:
         last = runs[-1][1]
-        same_sentence = stream.sentence_list[last] == stream.sentence_list[word]
-        if same_sentence and ignored.issuperset(stream.words[last + 1 : word]):
+        if sentences[last] == sentences[word] and ignored.issuperset(stream.words[last + 1 : word]):
             runs[-1][1] = word
         else:
             runs.append([word, word])
-    note = stream.documents[stream.note_list[words[0]]].note
-    parts = (Span(int(stream.starts[first]), int(stream.ends[last])) for first, last in runs)
-    return Evidence(note.note_id, tuple(parts))
+    return Evidence(note_id, tuple(Span(starts[first], ends[last]) for first, last in runs))

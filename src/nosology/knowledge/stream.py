@@ -67,6 +67,11 @@ class TokenStream:
         """``notes`` as Python integers."""
         return self.notes.tolist()
 
+    @cached_property
+    def bound_lists(self) -> tuple[list[int], list[int]]:
+        """``starts`` and ``ends`` as Python integers."""
+        return self.starts.tolist(), self.ends.tolist()
+
     def surface(self, first: int, last: int) -> str:
         """The words ``first..last``, both included, joined by spaces."""
         return " ".join(self.words[first : last + 1])

@@ -22,8 +22,8 @@ ph>f th>t rh>r ch>c qu>c ck>c k>c y>i z>c x>s oe>e ae>e
 ll>l mm>m nn>n pp>p tt>t ss>s rr>r ff>f cc>c bb>b dd>d gg>g
 """
 _SPELLINGS = tuple(tuple(pair.split(">")) for pair in _SPELLING_PAIRS.split())
-_NOUN_ENDING = re.compile(r"(?:(ation|acion)|tion|cion|sion)$")
-_ADJECTIVE_ENDING = re.compile(r"(?:ical|ico|ica|ic|ous|oso|osa|al|ar|ivo|iva|ive|ado|ada|ed|ing|idad|ity|iti)$")
+_NOUN_ENDING = re.compile(r"(?:(ation|acion)|c?tion|cion|sion)$")
+_ADJECTIVE_ENDING = re.compile(r"(?:ical|ico|ica|ic|ous|oso|osa|al|ar|ivo|iva|ive|ado|ada|ed|ing|idad|ity)$")
 _LAST_VOWELS = re.compile(r"[aeiou]+$")
 _LONG_ENOUGH_FOR_ADJECTIVES = 7
 
@@ -63,6 +63,7 @@ def _without_plural(word: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Lexicon:
+    listed: frozenset[str]
     words: dict[str, str]
     beginnings: dict[str, str]
     endings: tuple[tuple[str, str], ...]
@@ -72,6 +73,7 @@ class _Lexicon:
 @cache
 def _lexicon() -> _Lexicon:
     words, beginnings, endings = dict[str, str](), dict[str, str](), dict[str, str]()
+    listed = set[str]()
     for name, *columns in _rows("concepts.tsv"):
         concept = f"@{name}"
         for form in " ".join(columns).split():
@@ -81,6 +83,7 @@ def _lexicon() -> _Lexicon:
             elif form.startswith("-"):
                 endings.setdefault(form[1:], concept)
             else:
+                listed.add(form)
                 words.setdefault(skeleton(form), concept)
     known = set(words.values()) | set(endings.values())
     abbreviations = {
@@ -88,7 +91,7 @@ def _lexicon() -> _Lexicon:
         for short, full in _rows("abbreviations.tsv")
     }
     longest_first = tuple(sorted(endings.items(), key=lambda item: (-len(item[0]), item[0])))
-    return _Lexicon(words, beginnings, longest_first, abbreviations)
+    return _Lexicon(frozenset(listed), words, beginnings, longest_first, abbreviations)
 
 
 def _rows(name: str) -> list[list[str]]:
@@ -103,9 +106,11 @@ def concepts_of(word: str) -> tuple[str, ...]:
     if word in lexicon.abbreviations:
         return lexicon.abbreviations[word]
     shape = skeleton(word)
-    if shape in lexicon.words:
+    if word in lexicon.listed:
         return (lexicon.words[shape],)
-    return _take_apart(word, lexicon) or (shape,)
+    # Before the look-up by skeleton, which has lost the ending that tells "nephrosis" from "nephrotic".
+    parts = _take_apart(word, lexicon)
+    return parts or (lexicon.words.get(shape, shape),)
 
 
 def _take_apart(word: str, lexicon: _Lexicon) -> tuple[str, ...] | None:

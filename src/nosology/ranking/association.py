@@ -18,6 +18,7 @@ from nosology.knowledge.base import Source
 from nosology.knowledge.grams import GramReader, Grams
 from nosology.knowledge.stream import TokenStream
 from nosology.preprocessing.assertion import PRECEDENCE
+from nosology.ranking.categories import CATEGORY
 from nosology.ranking.postings import Postings
 from nosology.ranking.source import Arrays, Mention, SourceOutput, TrainingSet
 from nosology.types import Assertion
@@ -33,7 +34,6 @@ FEATURES = (
     *("neighbours", "centroid", "best_trigger_share", "best_holders", "best_size", "best_count", "best_position"),
     *("best_negated", "best_conditional", "rival"),
 )
-_CATEGORY = 3
 _NEIGHBOURS = 25
 _MOST_TRIPLES = 30_000_000
 """More (note, code, n-gram) triples than this would not fit into memory: rarer n-grams are left out until they do."""
@@ -105,7 +105,7 @@ class AssociationSource:
 
     def __post_init__(self) -> None:
         number_of = {category: number for number, category in enumerate(self.categories)}
-        category_of = np.array([number_of[code[:_CATEGORY]] for code in self.codes], dtype=np.int64)
+        category_of = np.array([number_of[code[:CATEGORY]] for code in self.codes], dtype=np.int64)
         owners, _, values = self.triggers.gather(np.arange(len(self.keys)))
         strongest = np.zeros(len(self.keys))
         np.maximum.at(strongest, owners, values)
@@ -129,10 +129,10 @@ class AssociationSource:
 
         reader, read = _read_all(training)
         codes = sorted({code for example in training.examples for code in example.code_set})
-        categories = sorted({code[:_CATEGORY] for code in codes})
+        categories = sorted({code[:CATEGORY] for code in codes})
         labels = _label_matrix([example.code_set for example in training.examples], codes)
         groups = _label_matrix(
-            [{code[:_CATEGORY] for code in example.code_set} for example in training.examples], categories
+            [{code[:CATEGORY] for code in example.code_set} for example in training.examples], categories
         )
         keys = _choose_grams(read, np.asarray(labels.sum(axis=1)).ravel(), training)
         presence = _presence(read, keys)
@@ -181,28 +181,29 @@ class AssociationSource:
         score = level.total + 0.3 * neighbours + 0.02 * upper.total[category_of]
         count = min(self.candidate_count, int((score > _MENTIONED).sum()))
         chosen = np.argsort(-score, kind="stable")[:count]
-        occurrences = _Occurrences(numbers, grams.first[known], grams.last[known], grams.sizes[known])
+        occurrences = _Occurrences.of(numbers, grams, known)
         best = _describe_best(occurrences, level.best[chosen], stream)
         plain = self.plain.combine(held, np.ones(len(held)))
-        features = np.column_stack(
-            [
-                level.total[chosen],
-                level.most[chosen],
-                level.grams[chosen],
-                np.argsort(np.argsort(-level.total, kind="stable"), kind="stable")[chosen],
-                plain[chosen],
-                upper.total[category_of[chosen]],
-                upper.most[category_of[chosen]],
-                upper.grams[category_of[chosen]],
-                level.total[chosen] / np.maximum(upper.total[category_of[chosen]], 1e-6),
-                neighbours[chosen],
-                centroid[chosen],
-                *self._best_gram(level, chosen),
-                *best,
-                self._conditional(level.best[chosen], chosen),
-                _rival(level.total, category_of, chosen),
-            ]
-        ).astype(np.float32)
+        columns = (
+            level.total[chosen],
+            level.most[chosen],
+            level.grams[chosen],
+            np.argsort(np.argsort(-level.total, kind="stable"), kind="stable")[chosen],
+            plain[chosen],
+            upper.total[category_of[chosen]],
+            upper.most[category_of[chosen]],
+            upper.grams[category_of[chosen]],
+            level.total[chosen] / np.maximum(upper.total[category_of[chosen]], 1e-6),
+            neighbours[chosen],
+            centroid[chosen],
+            *self._best_gram(level, chosen),
+            *best,
+            self._conditional(level.best[chosen], chosen),
+            _rival(level.total, category_of, chosen),
+        )
+        features = np.empty((len(chosen), len(FEATURES)), dtype=np.float32)
+        for number, column in enumerate(columns):
+            features[:, number] = column
         mentions = self._mentions(occurrences, held, chosen, stream)
         return SourceOutput([self.codes[code] for code in chosen.tolist()], features, mentions)
 
@@ -210,7 +211,8 @@ class AssociationSource:
         owners, columns, values = triggers.gather(held)
         total = np.bincount(columns, weights=-np.log1p(-values.astype(np.float64)), minlength=triggers.width)
         grams = np.bincount(columns, weights=values > _NOTABLE, minlength=triggers.width)
-        order = np.lexsort((owners, -values, columns))
+        # By code, the highest probability first: a column and less than one off it in one number.
+        order = np.argsort(columns - 0.5 * values, kind="stable")
         first = np.flatnonzero(np.diff(columns[order], prepend=-1))
         most, best = np.zeros(triggers.width), np.full(triggers.width, -1, dtype=np.int64)
         most[columns[order][first]] = values[order][first]
@@ -252,15 +254,16 @@ class AssociationSource:
         position[chosen] = np.arange(len(chosen))
         good = np.flatnonzero((position[columns] >= 0) & (values > _NOTABLE))
         good = good[np.argsort(-values[good], kind="stable")]
-        places = occurrences.by_gram()
+        lower, upper = occurrences.ranges(held[owners[good]])
+        columns, values = columns[good].tolist(), values[good].tolist()
+        firsts, lasts = occurrences.first.tolist(), occurrences.last.tolist()
         found = defaultdict[str, list[Mention]](list)
-        for entry in good.tolist():
-            code = self.codes[int(columns[entry])]
-            if len(found[code]) >= _MENTIONS:
+        for column, value, start, end in zip(columns, values, lower.tolist(), upper.tolist(), strict=True):
+            own = found[self.codes[column]]
+            if len(own) >= _MENTIONS:
                 continue
-            for first, last in places[int(held[owners[entry]])]:
-                words = tuple(range(first, last + 1))
-                found[code].append(Mention(words, 0.3 * float(values[entry]), stream.surface(first, last)))
+            for first, last in zip(firsts[start:end], lasts[start:end], strict=True):
+                own.append(Mention(tuple(range(first, last + 1)), 0.3 * value, stream.surface(first, last)))
         return dict(found)
 
     @property
@@ -309,18 +312,34 @@ _MATRICES = ("triggers", "plain", "by_category", "together", "notes", "note_code
 
 @dataclass(frozen=True, eq=False)
 class _Occurrences:
-    """Known n-grams of a note, one entry an occurrence: int64 ``[occurrence]`` each."""
+    """Known n-grams of a note, one entry an occurrence, by n-gram and place: int64 ``[occurrence]`` each."""
 
     numbers: NDArray[np.int64]
     first: NDArray[np.int64]
     last: NDArray[np.int64]
-    sizes: NDArray[np.int8]
+    sizes: NDArray[np.int64]
 
-    def by_gram(self) -> dict[int, list[tuple[int, int]]]:
-        places = defaultdict[int, list[tuple[int, int]]](list)
-        for number, first, last in zip(self.numbers.tolist(), self.first.tolist(), self.last.tolist(), strict=True):
-            places[number].append((first, last))
-        return places
+    @staticmethod
+    def of(numbers: NDArray[np.int64], grams: Grams, known: NDArray[np.int64]) -> _Occurrences:
+        """The known ones of the n-grams that were read.
+
+        Args:
+            numbers: of the known ones.
+            grams: all that were read.
+            known: which of them are known.
+        """
+        order = np.lexsort((grams.first[known], numbers))
+        chosen = known[order]
+        return _Occurrences(
+            numbers[order],
+            grams.first[chosen].astype(np.int64, copy=False),
+            grams.last[chosen].astype(np.int64, copy=False),
+            grams.sizes[chosen].astype(np.int64, copy=False),
+        )
+
+    def ranges(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The half-open ranges of some n-grams."""
+        return np.searchsorted(self.numbers, numbers), np.searchsorted(self.numbers, numbers, side="right")
 
 
 def _describe_best(
@@ -328,18 +347,16 @@ def _describe_best(
 ) -> list[NDArray[np.float64]]:
     """Of each candidate's strongest n-gram: concepts, occurrences, first position, share of negated occurrences."""
     columns = np.zeros((4, len(best)))
-    order = np.argsort(occurrences.numbers, kind="stable")
-    ordered = occurrences.numbers[order]
-    lower, upper = np.searchsorted(ordered, best), np.searchsorted(ordered, best, side="right")
+    found = np.flatnonzero(best >= 0)
+    if not len(found):
+        return list(columns)
+    lower, upper = occurrences.ranges(best[found])
     negated = stream.assertions(occurrences.first, occurrences.last) == PRECEDENCE.index(Assertion.NEGATED)
-    for candidate in np.flatnonzero(best >= 0).tolist():
-        own = order[lower[candidate] : upper[candidate]]
-        columns[:, candidate] = (
-            occurrences.sizes[own[0]],
-            len(own),
-            occurrences.first[own].min() / max(1, len(stream)),
-            negated[own].mean(),
-        )
+    before = np.concatenate([[0], np.cumsum(negated)])
+    columns[0, found] = occurrences.sizes[lower]
+    columns[1, found] = upper - lower
+    columns[2, found] = occurrences.first[lower] / max(1, len(stream))
+    columns[3, found] = (before[upper] - before[lower]) / (upper - lower)
     return list(columns)
 
 

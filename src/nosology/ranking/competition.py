@@ -6,25 +6,22 @@ met by words that people are known to mark for a different code. This looks at t
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nosology.ranking.categories import number_categories
 from nosology.ranking.source import Mention
 
 FEATURES = (
     *("own_strength", "rival_strength", "rival_mean", "rival_other_category", "rival_same_category"),
     *("claimed_share", "free_words", "inside_longer"),
 )
-_CATEGORY = 3
 _CLAIMED = 0.25
 _FREE = 0.1
-
-_Claims = dict[str, tuple[float, int]]
-"""By code, its strongest mention of a word: strength and number of words."""
 
 
 def competition(codes: Sequence[str], mentions: Mapping[str, Sequence[Mention]]) -> NDArray[np.float32]:
@@ -34,50 +31,90 @@ def competition(codes: Sequence[str], mentions: Mapping[str, Sequence[Mention]])
         codes: the candidates.
         mentions: of all sources, by code.
     """
-    claims = _claims(mentions)
     rows = np.zeros((len(codes), len(FEATURES)), dtype=np.float32)
-    for row, code in enumerate(codes):
-        found = mentions.get(code)
-        if found:
-            rows[row] = _compare(code, max(found, key=attrgetter("strength", "words")), claims)
+    own = [max(mentions.get(code) or _NOTHING, key=attrgetter("strength", "words")) for code in codes]
+    spoken = [row for row, mention in enumerate(own) if mention.words]
+    if spoken:
+        claimants = list(dict.fromkeys([*codes, *mentions]))
+        categories = number_categories(claimants)
+        claims = _claims(claimants, categories, mentions)
+        rows[spoken] = _compare(spoken, [own[row] for row in spoken], categories, claims)
     return rows
 
 
-def _claims(mentions: Mapping[str, Sequence[Mention]]) -> dict[int, _Claims]:
-    claims = defaultdict[int, _Claims](dict)
-    for code, found in mentions.items():
-        for mention in found:
-            claim = (mention.strength, len(mention.words))
-            for word in mention.words:
-                own = claims[word]
-                if code not in own or claim > own[code]:
-                    own[code] = claim
-    return claims
+_NOTHING = (Mention((), 0.0, ""),)
 
 
-def _compare(code: str, mention: Mention, claims: Mapping[int, _Claims]) -> tuple[float, ...]:
-    category = code[:_CATEGORY]
-    strongest, same, other, longer = list[float](), 0.0, 0.0, 0.0
-    for word in mention.words:
-        most = 0.0
-        for rival, (strength, length) in claims[word].items():
-            if rival == code or strength <= _FREE:
-                continue
-            most = max(most, strength)
-            if rival.startswith(category):
-                same = max(same, strength)
-            else:
-                other = max(other, strength)
-            if length > len(mention.words):
-                longer = max(longer, strength)
-        strongest.append(most)
-    return (
-        mention.strength,
-        max(strongest),
-        sum(strongest) / len(strongest),
-        other,
-        same,
-        sum(strength >= _CLAIMED for strength in strongest) / len(strongest),
-        sum(strength <= _FREE for strength in strongest),
-        longer,
+class _Claims(NamedTuple):
+    """Each candidate's strongest mention of each word, where it is no weak one; by word: arrays ``[claim]``.
+
+    Args:
+        words: the word.
+        codes, categories: whose claim it is.
+        strengths: of the mention.
+        lengths: its number of words.
+    """
+
+    words: NDArray[np.int64]
+    codes: NDArray[np.int64]
+    categories: NDArray[np.int64]
+    strengths: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+
+
+def _claims(codes: Sequence[str], categories: NDArray[np.int64], mentions: Mapping[str, Sequence[Mention]]) -> _Claims:
+    words, counts, owners, strengths = list[int](), list[int](), list[int](), list[float]()
+    for owner, code in enumerate(codes):
+        for mention in mentions.get(code, ()):
+            if mention.strength > _FREE:
+                words += mention.words
+                counts.append(len(mention.words))
+                owners.append(owner)
+                strengths.append(mention.strength)
+    sizes = np.array(counts, dtype=np.int64)
+    word_of, code_of = np.array(words, dtype=np.int64), np.repeat(np.array(owners, dtype=np.int64), sizes)
+    strength, length = np.repeat(np.array(strengths), sizes), np.repeat(sizes, sizes)
+    order = np.lexsort((length, strength, code_of, word_of))
+    cells = word_of[order] * len(codes) + code_of[order]
+    last = order[np.flatnonzero(np.diff(cells, append=-1))]
+    return _Claims(word_of[last], code_of[last], categories[code_of[last]], strength[last], length[last])
+
+
+def _compare(
+    rows: Sequence[int], own: Sequence[Mention], categories: NDArray[np.int64], claims: _Claims
+) -> NDArray[np.float64]:
+    """What others claim of the words of some candidates' strongest mentions: ``[candidate, feature]``."""
+    sizes = np.array([len(mention.words) for mention in own], dtype=np.int64)
+    firsts = np.cumsum(sizes) - sizes
+    words = np.array([word for mention in own for word in mention.words], dtype=np.int64)
+    owners = np.repeat(np.arange(len(own)), sizes)
+    lower, upper = np.searchsorted(claims.words, words), np.searchsorted(claims.words, words, side="right")
+    counts = upper - lower
+    places = np.repeat(np.arange(len(words)), counts)
+    entries = np.arange(len(places)) + np.repeat(lower - (np.cumsum(counts) - counts), counts)
+    candidates = np.array(rows, dtype=np.int64)
+    rival = claims.codes[entries] != candidates[owners[places]]
+    places, entries = places[rival], entries[rival]
+    strength, claimants = claims.strengths[entries], owners[places]
+    kin = claims.categories[entries] == categories[candidates[claimants]]
+    longer = claims.lengths[entries] > sizes[claimants]
+
+    def most(chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
+        found = np.zeros(len(own))
+        np.maximum.at(found, claimants[chosen], strength[chosen])
+        return found
+
+    of_word = np.zeros(len(words))
+    np.maximum.at(of_word, places, strength)
+    return np.column_stack(
+        [
+            [mention.strength for mention in own],
+            np.maximum.reduceat(of_word, firsts),
+            np.add.reduceat(of_word, firsts) / sizes,
+            most(~kin),
+            most(kin),
+            np.add.reduceat(of_word >= _CLAIMED, firsts, dtype=np.int64) / sizes,
+            np.add.reduceat(of_word <= _FREE, firsts, dtype=np.int64),
+            most(longer),
+        ]
     )

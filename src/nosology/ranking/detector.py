@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import pairwise
+from functools import cached_property, lru_cache
+from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,41 +61,56 @@ def _pair_features(shapes: list[str], index: int) -> tuple[str, str, str]:
     return f"p {before} {own}", f"n {own} {after}", f"pp {shapes[index]} {before}"
 
 
-def _place_features(stream: TokenStream) -> list[list[str]]:
-    """Upper case, punctuation before the word, a negation before it, and how far into the encounter it stands."""
+class _Place(NamedTuple):
+    """Where a word stands.
+
+    Args:
+        part: how far into the encounter, 0 to 4.
+        case: "upper", "capital" or empty.
+        opening: "first" in its sentence, "after comma or bracket", or empty.
+        negation: the negating word shortly before it, empty if there is none.
+    """
+
+    part: int
+    case: str
+    opening: str
+    negation: str
+
+
+def _places(stream: TokenStream) -> list[_Place]:
     length = max(1, len(stream))
-    found = list[list[str]]()
-    sentences, notes, words = stream.sentence_list, stream.note_list, stream.words
-    last_negation = -_NEGATION_REACH - 1
-    previous_end = 0
-    starts, ends = stream.starts.tolist(), stream.ends.tolist()
-    for index in range(len(stream)):
-        text = stream.documents[notes[index]].note.text
-        first = index == 0 or sentences[index] != sentences[index - 1]
-        if first:
-            last_negation = -_NEGATION_REACH - 1
-        here = [f"place {_PLACES * index // length}"]
-        if text[starts[index] : starts[index] + 1].isupper():
-            here.append("upper" if text[starts[index] : ends[index]].isupper() else "capital")
-        if first:
-            here.append("first")
-        elif _OPENERS.search(text[previous_end : starts[index]]):
-            here.append("after comma or bracket")
-        if index - last_negation <= _NEGATION_REACH:
-            here.append(f"negated {words[last_negation]}")
-        if words[index] in _NEGATIONS:
-            last_negation = index
-        previous_end = ends[index]
-        found.append(here)
+    found = list[_Place]()
+    sentences, notes = stream.sentence_list, stream.note_list
+    texts = [document.note.text for document in stream.documents]
+    sentence, previous_end, last_negation, negation = -1, 0, 0, ""
+    for index, (word, start, end) in enumerate(
+        zip(stream.words, stream.starts.tolist(), stream.ends.tolist(), strict=True)
+    ):
+        text = texts[notes[index]]
+        case = ("upper" if text[start:end].isupper() else "capital") if text[start].isupper() else ""
+        if sentences[index] != sentence:
+            sentence, negation, opening = sentences[index], "", "first"
+        else:
+            opening = "after comma or bracket" if _OPENERS.search(text, previous_end, start) else ""
+        if index - last_negation > _NEGATION_REACH:
+            negation = ""
+        found.append(_Place(_PLACES * index // length, case, opening, negation))
+        if word in _NEGATIONS:
+            last_negation, negation = index, word
+        previous_end = end
     return found
+
+
+def _place_features(place: _Place) -> list[str]:
+    negated = (f"negated {place.negation}",) if place.negation else ()
+    return [f"place {place.part}", *filter(None, (place.case, place.opening)), *negated]
 
 
 def _features(stream: TokenStream) -> Iterable[list[str]]:
     words = [_EDGE, _EDGE, *stream.words, _EDGE, _EDGE]
     shapes = [_EDGE, _EDGE, *map(skeleton, stream.words), _EDGE, _EDGE]
-    places = _place_features(stream)
-    for index in range(len(stream)):
-        row = [*_own_features(stream.words[index]), *_pair_features(shapes, index), *places[index]]
+    for index, place in enumerate(_places(stream)):
+        row = [*_own_features(stream.words[index]), *_pair_features(shapes, index), *_place_features(place)]
         for offset in _OFFSETS:
             row += _neighbour_features(words[index + 2 + offset], offset)
         yield row
@@ -119,6 +135,92 @@ class _Design:
         return known
 
 
+class _WordWeights:
+    """What words add by themselves; computed when a word is first met, and kept. Threads may share it."""
+
+    def __init__(self, weight_of: dict[str, float], shape_of: dict[str, int]) -> None:
+        self._weight_of, self._shape_of = weight_of, shape_of
+        self._number_of = dict[str, int]()
+        self._weights = np.zeros((1024, 1 + len(_OFFSETS)))
+        self._shapes = np.zeros(1024, dtype=np.int64)
+        self._lock = Lock()
+
+    def look_up(self, words: list[str]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Weights ``[word, 5]`` and the numbers that ``_PairWeights`` gives to the words' skeletons.
+
+        The weights are what a word adds to itself, and to the words that it stands 2 before, 1 before, 1 after and 2
+        after.
+        """
+        with self._lock:
+            if len(self._number_of) >= _REMEMBERED:
+                self._number_of.clear()
+            known = self._number_of
+            numbers = [known[word] if word in known else self._learn(word) for word in words]
+            rows = np.array(numbers, dtype=np.int64)
+            return self._weights[rows], self._shapes[rows]
+
+    def _learn(self, word: str) -> int:
+        number = self._number_of[word] = len(self._number_of)
+        if number == len(self._shapes):
+            self._weights = np.concatenate([self._weights, np.zeros_like(self._weights)])
+            self._shapes = np.concatenate([self._shapes, np.zeros_like(self._shapes)])
+        weight = self._weight_of.get
+        own = 0.0 if word == _EDGE else sum(weight(name, 0.0) for name in _own_features(word))
+        beside = (sum(weight(name, 0.0) for name in _neighbour_features(word, offset)) for offset in _OFFSETS)
+        self._weights[number] = (own, *beside)
+        shape = word if word == _EDGE else skeleton(word)
+        self._shapes[number] = self._shape_of.get(shape, len(self._shape_of))
+        return number
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _PairWeights:
+    """What two words in a row add to the second, to the first, and to the word after them.
+
+    Args:
+        number_of: a number for every skeleton that is in a pair.
+        keys: the pairs, rising: the first's number times (one more than there are numbers), plus the second's.
+        values: ``[pair, 3]``; the last row, of no pair, is 0.
+    """
+
+    number_of: dict[str, int]
+    keys: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    @staticmethod
+    def of(weight_of: dict[str, float]) -> _PairWeights:
+        named = [(_PAIR_KINDS.index(parts[0]), *parts[1:], weight) for parts, weight in _pairs_of(weight_of)]
+        number_of = dict[str, int]()
+        for _, first, second, _ in named:
+            number_of.setdefault(first, len(number_of))
+            number_of.setdefault(second, len(number_of))
+        width = len(number_of) + 1
+        flat = np.array([number_of[first] * width + number_of[second] for _, first, second, _ in named], dtype=np.int64)
+        keys, rows = np.unique(flat, return_inverse=True)
+        values = np.zeros((len(keys) + 1, len(_PAIR_KINDS)))
+        for row, (kind, _, _, weight) in zip(rows.tolist(), named, strict=True):
+            values[row, kind] = weight
+        return _PairWeights(number_of, keys, values)
+
+    def weights(self, shapes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """``[pair, 3]`` for all words in a row."""
+        if not len(self.keys):
+            return np.zeros((len(shapes) - 1, len(_PAIR_KINDS)))
+        wanted = shapes[:-1] * (len(self.number_of) + 1) + shapes[1:]
+        places = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+        return self.values[np.where(self.keys[places] == wanted, places, -1)]
+
+
+_PAIR_KINDS = ("p", "n", "pp")
+
+
+def _pairs_of(weight_of: dict[str, float]) -> Iterator[tuple[list[str], float]]:
+    for name, weight in weight_of.items():
+        parts = name.split(" ")
+        if len(parts) == 3 and parts[0] in _PAIR_KINDS:
+            yield parts, weight
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class SpanDetector:
     """The fitted linear model.
@@ -133,15 +235,10 @@ class SpanDetector:
     weights: NDArray[np.float32]
     bias: float
     _weight_of: dict[str, float] = field(init=False, repr=False)
-    _of_words: dict[str, tuple[float, ...]] = field(
-        init=False, repr=False, default_factory=dict[str, tuple[float, ...]]
-    )
     _last: list[tuple[TokenStream, NDArray[np.float64]]] = field(
         init=False, repr=False, default_factory=list[tuple[TokenStream, NDArray[np.float64]]]
     )
-    _of_pairs: dict[tuple[str, str], tuple[float, float, float]] = field(
-        init=False, repr=False, default_factory=dict[tuple[str, str], tuple[float, float, float]]
-    )
+    _of_places: dict[_Place, float] = field(init=False, repr=False, default_factory=dict[_Place, float])
 
     @staticmethod
     def fit(training: TrainingSet) -> SpanDetector | None:
@@ -199,44 +296,29 @@ class SpanDetector:
     def _compute(self, stream: TokenStream) -> NDArray[np.float64]:
         if len(stream) == 0:
             return np.zeros(0)
-        padded = [_EDGE, _EDGE, *stream.words, _EDGE, _EDGE]
-        of_word = np.array([self._word_weights(word) for word in padded])
-        of_pair = np.array([self._pair_weights(pair) for pair in pairwise(padded)])
+        of_word, shapes = self._words.look_up([_EDGE, _EDGE, *stream.words, _EDGE, _EDGE])
+        of_pair = self._pairs.weights(shapes)
         count = len(stream)
         totals = self.bias + of_word[2 : count + 2, 0]
         for column, offset in enumerate(_OFFSETS, 1):
             totals += of_word[2 + offset : count + 2 + offset, column]
         totals += of_pair[1 : count + 1, 0] + of_pair[2 : count + 2, 1] + of_pair[:count, 2]
-        weight = self._weight_of.get
-        totals += [sum(weight(name, 0.0) for name in places) for places in _place_features(stream)]
+        totals += [self._place_weight(place) for place in _places(stream)]
         return 1.0 / (1.0 + np.exp(-np.clip(totals, -30.0, 30.0)))
 
-    def _word_weights(self, word: str) -> tuple[float, ...]:
-        """What a word adds to itself, and to the words that it stands 2 before, 1 before, 1 after, 2 after."""
-        known = self._of_words.get(word)
-        if known is None:
-            if len(self._of_words) >= _REMEMBERED:
-                self._of_words.clear()
-            weight = self._weight_of.get
-            own = 0.0 if word == _EDGE else sum(weight(name, 0.0) for name in _own_features(word))
-            beside = (sum(weight(name, 0.0) for name in _neighbour_features(word, offset)) for offset in _OFFSETS)
-            known = self._of_words[word] = (own, *beside)
-        return known
+    @cached_property
+    def _pairs(self) -> _PairWeights:
+        return _PairWeights.of(self._weight_of)
 
-    def _pair_weights(self, pair: tuple[str, str]) -> tuple[float, float, float]:
-        """What two words in a row add to the second, to the first, and to the word after them."""
-        known = self._of_pairs.get(pair)
+    @cached_property
+    def _words(self) -> _WordWeights:
+        return _WordWeights(self._weight_of, self._pairs.number_of)
+
+    def _place_weight(self, place: _Place) -> float:
+        known = self._of_places.get(place)
         if known is None:
-            if len(self._of_pairs) >= _REMEMBERED:
-                self._of_pairs.clear()
-            before, after = (word if word == _EDGE else skeleton(word) for word in pair)
-            weight = self._weight_of.get
-            known = (
-                weight(f"p {before} {after}", 0.0),
-                weight(f"n {before} {after}", 0.0),
-                weight(f"pp {before} {after}", 0.0),
-            )
-            self._of_pairs[pair] = known
+            known = sum(self._weight_of.get(name, 0.0) for name in _place_features(place))
+            self._of_places[place] = known
         return known
 
     def state(self) -> tuple[Arrays, dict[str, list[str]]]:

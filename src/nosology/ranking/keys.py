@@ -133,22 +133,22 @@ def _windows(stream: TokenStream, key: tuple[str, ...], rarest: str, places: lis
     sentences, notes, positions = stream.sentence_list, stream.note_list, stream.positions
     matches = set[Match]()
     for place in places:
-        chosen = {place}
-        for concept in key:
-            if concept != rarest:
-                chosen.add(_nearest(positions[concept], place))
+        nearest = {_nearest(positions[concept], place, notes) for concept in key if concept != rarest}
+        if None in nearest:
+            continue
+        chosen = {place, *(other for other in nearest if other is not None)}
         first, last = min(chosen), max(chosen)
-        if last - first <= _REACH and notes[first] == notes[last]:
+        if last - first <= _REACH:
             gap = last - first + 1 - len(chosen)
             matches.add(Match(tuple(sorted(chosen)), gap, sentences[last] - sentences[first]))
     return sorted(matches, key=lambda match: (match.crossed, match.gap, match.words))
 
 
-def _nearest(places: list[int], place: int) -> int:
-    """The nearest of some rising places, of two as near the earlier one."""
+def _nearest(places: list[int], place: int, notes: list[int]) -> int | None:
+    """The nearest of some rising places in the same note, of two as near the earlier one; ``None`` if it has none."""
     after = bisect_left(places, place)
-    around = places[max(0, after - 1) : after + 1]
-    return min(around, key=lambda other: abs(other - place))
+    around = [other for other in places[max(0, after - 1) : after + 1] if notes[other] == notes[place]]
+    return min(around, key=lambda other: abs(other - place), default=None)
 
 
 def find_surfaces(matcher: ExactMatcher, stream: TokenStream) -> Found:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -30,6 +29,8 @@ _NEIGHBOURS = 12
 _LEAST_LIKENESS = 0.3
 _PIECE_WEIGHT = 0.7
 _UNKNOWN_RARITY = 6.0
+_NOTABLE = 0.1
+"""Weaker links of a code than this are kept only as its strongest: no reason to show, no claim to words."""
 _SPANS_AT_ONCE = 256
 _REMEMBERED = 200_000
 """Words whose vectors are kept; a service that reads notes for months must not grow with them."""
@@ -40,10 +41,20 @@ FEATURES = (
 )  # fmt: skip
 
 
-class Link(NamedTuple):
-    """A code reached from a detected span.
+class _WordVector(NamedTuple):
+    """A word's features that the index has, with their weights, and the squared weights of those that it has not."""
+
+    features: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    unknown: float
+
+
+class Links(NamedTuple):
+    """Codes reached from detected spans, one entry a (span, code), by span: arrays ``[link]``.
 
     Args:
+        spans: which span.
+        codes: positions in the table's codes.
         likeness: cosine of the span and the code's nearest expression, less where that stands for other codes, too.
         worth, peak: mean and highest probability of the detector over the span.
         rank: of the code among the span's codes, 0 the first.
@@ -52,13 +63,34 @@ class Link(NamedTuple):
         voters: expressions of the code among the neighbours.
     """
 
-    likeness: float
-    worth: float
-    peak: float
-    rank: float
-    vote: float
-    words: float
-    voters: float
+    spans: NDArray[np.int64]
+    codes: NDArray[np.int64]
+    likeness: NDArray[np.float64]
+    worth: NDArray[np.float64]
+    peak: NDArray[np.float64]
+    rank: NDArray[np.int64]
+    vote: NDArray[np.float64]
+    words: NDArray[np.int64]
+    voters: NDArray[np.int64]
+
+    @property
+    def columns(self) -> tuple[NDArray[np.generic], ...]:
+        """What describes a link, without whose it is."""
+        return self[2:]
+
+
+class Linked(NamedTuple):
+    """What the links of an encounter come to.
+
+    Args:
+        codes: sorted as in the table.
+        features: float64 ``[code, feature]``, as ``FEATURES``.
+        mentions: by code; the strongest link of each and whatever else is notable.
+    """
+
+    codes: list[str]
+    features: NDArray[np.float64]
+    mentions: dict[str, list[Mention]]
 
 
 @lru_cache(maxsize=400_000)
@@ -85,11 +117,15 @@ class Linker:
     expressions: NDArray[np.int64]
     weights: NDArray[np.float64]
     _number_of: dict[str, int] = field(init=False, repr=False)
-    _vectors: dict[str, list[tuple[int, float]]] = field(init=False, repr=False)
+    _shares: NDArray[np.float64] = field(init=False, repr=False)
+    _vectors: dict[str, _WordVector] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_number_of", {name: number for number, name in enumerate(self.features)})
-        object.__setattr__(self, "_vectors", dict[str, list[tuple[int, float]]]())
+        counts, pointers = self.table.pair_counts, self.table.pointers
+        totals = np.add.reduceat(counts, pointers[:-1]) if len(self.table) else counts
+        object.__setattr__(self, "_shares", np.sqrt(counts / np.repeat(totals, np.diff(pointers))))
+        object.__setattr__(self, "_vectors", dict[str, _WordVector]())
 
     @staticmethod
     def build(table: KeyTable, phrases: list[list[str]], concepts: dict[str, float], language: str) -> Linker:
@@ -119,7 +155,7 @@ class Linker:
             np.array([row[2] for row in rows], dtype=np.float64),
         )
 
-    def link(self, reading: Reading, found: Found) -> tuple[dict[str, list[Link]], dict[str, list[Mention]]]:
+    def link(self, reading: Reading, found: Found) -> Linked:
         """Codes reached from the spans that the detector and the key matches point out.
 
         Args:
@@ -127,83 +163,122 @@ class Linker:
             found: matches of the keys.
         """
         spans = _spans(reading, found)
-        links, mentions = defaultdict[str, list[Link]](list), defaultdict[str, list[Mention]](list)
         if not spans or not self.features:
-            return links, mentions
-        for (first, last), row in self._rows(reading.stream, spans):
-            worth = reading.worth[first : last + 1]
-            words = tuple(range(first, last + 1))
-            for code, link in self._vote(row, float(worth.mean()), float(worth.max()), len(words)):
-                links[code].append(link)
-                strength = 0.5 * link.likeness * link.vote * link.worth
-                mentions[code].append(Mention(words, strength, reading.stream.surface(first, last)))
-        return links, mentions
+            return Linked([], np.zeros((0, len(FEATURES))), {})
+        links = self._links(reading, spans)
+        return Linked(*_summarise(links, self.table.codes), self._mentions(reading.stream, spans, links))
 
-    def _rows(
-        self, stream: TokenStream, spans: list[tuple[int, int]]
-    ) -> Iterator[tuple[tuple[int, int], NDArray[np.float64]]]:
-        """Each span with its cosines ``[expression]``; some spans at a time, whatever the length of the note."""
+    def _mentions(self, stream: TokenStream, spans: list[tuple[int, int]], links: Links) -> dict[str, list[Mention]]:
+        words = [tuple(range(first, last + 1)) for first, last in spans]
+        surfaces = [stream.surface(first, last) for first, last in spans]
+        strengths = 0.5 * links.likeness * links.vote * links.worth
+        most = np.zeros(len(self.table.codes))
+        np.maximum.at(most, links.codes, strengths)
+        kept = np.flatnonzero((strengths > _NOTABLE) | (strengths == most[links.codes]))
+        columns = (links.spans[kept], links.codes[kept], strengths[kept])
+        mentions = defaultdict[str, list[Mention]](list)
+        for span, code, strength in zip(*(column.tolist() for column in columns), strict=True):
+            mentions[self.table.codes[code]].append(Mention(words[span], strength, surfaces[span]))
+        return dict(mentions)
+
+    def _links(self, reading: Reading, spans: list[tuple[int, int]]) -> Links:
+        """The links of all spans; some spans at a time, whatever the length of the note."""
         if len(self._vectors) > _REMEMBERED:
             self._vectors.clear()
+        parts = list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]()
         for start in range(0, len(spans), _SPANS_AT_ONCE):
-            part = spans[start : start + _SPANS_AT_ONCE]
-            yield from zip(part, self._likeness(stream, part), strict=True)
+            owners, numbers, likeness = _nearest(self._likeness(reading.stream, spans[start : start + _SPANS_AT_ONCE]))
+            parts.append((owners + start, numbers, likeness))
+        owners, numbers, likeness = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        bounds = np.array(spans, dtype=np.int64)
+        sums = np.concatenate([[0.0], np.cumsum(reading.worth)])
+        edges = bounds + np.array([0, 1])
+        words = edges[:, 1] - edges[:, 0]
+        worth = (sums[edges[:, 1]] - sums[edges[:, 0]]) / words
+        peak = np.maximum.reduceat(np.append(reading.worth, 0.0), edges.ravel())[::2]
+        chosen, codes, best, votes, voters, rank = self._vote(owners, numbers, likeness)
+        return Links(chosen, codes, best, worth[chosen], peak[chosen], rank, votes, words[chosen], voters)
+
+    def _vote(
+        self, owners: NDArray[np.int64], numbers: NDArray[np.int64], likeness: NDArray[np.float64]
+    ) -> tuple[
+        NDArray[np.int64],
+        NDArray[np.int64],
+        NDArray[np.float64],
+        NDArray[np.float64],
+        NDArray[np.int64],
+        NDArray[np.int64],
+    ]:
+        """The codes of each span's neighbours: span, code, best likeness, part of the votes, voters, rank.
+
+        Args:
+            owners: the span of each neighbour.
+            numbers: the neighbour's expression.
+            likeness: of both.
+        """
+        table = self.table
+        starts = table.pointers[numbers]
+        lengths = table.pointers[numbers + 1] - starts
+        before = np.cumsum(lengths) - lengths
+        pairs = np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+        likeness = np.repeat(likeness, lengths)
+        width = len(table.codes)
+        cells, inverse = np.unique(np.repeat(owners, lengths) * width + table.pair_codes[pairs], return_inverse=True)
+        best = np.zeros(len(cells))
+        np.maximum.at(best, inverse, likeness * self._shares[pairs])
+        votes = np.bincount(inverse, weights=likeness**4 * table.pair_counts[pairs], minlength=len(cells))
+        voters = np.bincount(inverse, minlength=len(cells))
+        spans, codes = cells // width, cells % width
+        order = np.lexsort((codes, -votes, spans))
+        spans, codes, votes = spans[order], codes[order], votes[order]
+        firsts = np.flatnonzero(np.diff(spans, prepend=-1))
+        sizes = np.diff(firsts, append=len(spans))
+        totals = np.repeat(np.add.reduceat(votes, firsts) if len(firsts) else votes, sizes)
+        return (
+            spans,
+            codes,
+            best[order],
+            votes / totals,
+            voters[order],
+            np.arange(len(spans)) - np.repeat(firsts, sizes),
+        )
 
     def _likeness(self, stream: TokenStream, spans: list[tuple[int, int]]) -> NDArray[np.float64]:
         """Cosines ``[span, expression]``."""
-        owners, numbers, weights = list[int](), list[int](), list[float]()
-        for owner, (first, last) in enumerate(spans):
-            vector = defaultdict[int, float](float)
-            unknown = 0.0
-            for word in stream.words[first : last + 1]:
-                for number, weight in self._word_vector(word, stream.language):
-                    if number >= 0:
-                        vector[number] += weight
-                    else:
-                        unknown += weight * weight
-            norm = math.sqrt(sum(weight * weight for weight in vector.values()) + unknown) or 1.0
-            owners += [owner] * len(vector)
-            numbers += vector.keys()
-            weights += [weight / norm for weight in vector.values()]
-        starts = self.pointers[np.array(numbers, dtype=np.int64)]
-        lengths = self.pointers[np.array(numbers, dtype=np.int64) + 1] - starts
-        offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]]) if len(lengths) else lengths
-        places = np.repeat(starts - offsets, lengths) + np.arange(int(lengths.sum()))
-        width = len(self.table)
-        cells = np.repeat(np.array(owners, dtype=np.int64), lengths) * width + self.expressions[places]
-        products = np.repeat(np.array(weights), lengths) * self.weights[places]
-        totals = np.bincount(cells, weights=products, minlength=len(spans) * width)
-        return totals.astype(np.float64, copy=False).reshape(len(spans), width)
+        vectors = [self._word_vector(word, stream.language) for a, b in spans for word in stream.words[a : b + 1]]
+        lengths = np.array([last + 1 - first for first, last in spans], dtype=np.int64)
+        sizes = np.array([len(vector.features) for vector in vectors], dtype=np.int64)
+        owner_of_word = np.repeat(np.arange(len(spans)), lengths)
+        owners = np.repeat(owner_of_word, sizes)
+        width = len(self.features)
+        cells, inverse = np.unique(
+            owners * width + np.concatenate([vector.features for vector in vectors]), return_inverse=True
+        )
+        weights = np.bincount(inverse, weights=np.concatenate([vector.weights for vector in vectors]))
+        owners, features = cells // width, cells % width
+        unknown = np.bincount(owner_of_word, weights=[vector.unknown for vector in vectors], minlength=len(spans))
+        norms = np.sqrt(np.bincount(owners, weights=weights**2, minlength=len(spans)) + unknown)
+        norms[norms == 0.0] = 1.0
+        starts = self.pointers[features]
+        counts = self.pointers[features + 1] - starts
+        places = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(int(counts.sum()))
+        products = np.repeat(weights / norms[owners], counts) * self.weights[places]
+        columns = len(self.table)
+        totals = np.bincount(
+            np.repeat(owners * columns, counts) + self.expressions[places], products, len(spans) * columns
+        )
+        return totals.astype(np.float64, copy=False).reshape(len(spans), columns)
 
-    def _word_vector(self, word: str, language: str) -> list[tuple[int, float]]:
+    def _word_vector(self, word: str, language: str) -> _WordVector:
         known = self._vectors.get(word)
         if known is None:
             vector = _vector([word], self.concepts, language)
-            known = [(self._number_of.get(name, -1), weight) for name, weight in vector.items()]
+            pairs = [(self._number_of[name], weight) for name, weight in vector.items() if name in self._number_of]
+            unknown = sum(weight**2 for name, weight in vector.items() if name not in self._number_of)
+            features = np.array([number for number, _ in pairs], dtype=np.int64)
+            known = _WordVector(features, np.array([weight for _, weight in pairs], dtype=np.float64), unknown)
             self._vectors[word] = known
         return known
-
-    def _vote(self, row: NDArray[np.float64], worth: float, peak: float, words: int) -> list[tuple[str, Link]]:
-        table = self.table
-        count = min(_NEIGHBOURS, len(row))
-        nearest = np.argpartition(-row, count - 1)[:count]
-        best, votes, voters = defaultdict[int, float](float), defaultdict[int, float](float), defaultdict[int, int](int)
-        for number in nearest.tolist():
-            likeness = float(row[number])
-            if likeness < _LEAST_LIKENESS:
-                continue
-            pairs = table.votes(number)
-            total = sum(times for _, times in pairs)
-            for code, times in pairs:
-                best[code] = max(best[code], likeness * math.sqrt(times / total))
-                votes[code] += likeness**4 * times
-                voters[code] += 1
-        everything = sum(votes.values())
-        ordered = sorted(votes, key=lambda code: (-votes[code], code))
-        return [
-            (table.codes[code], Link(best[code], worth, peak, rank, votes[code] / everything, words, voters[code]))
-            for rank, code in enumerate(ordered)
-        ]
 
     def state(self) -> tuple[Arrays, dict[str, list[str]]]:
         arrays: Arrays = {
@@ -273,16 +348,47 @@ def _runs(reading: Reading, threshold: float) -> list[tuple[int, int]]:
     return runs
 
 
-def summarise(links: list[Link]) -> list[float]:
-    """All ways to one code as one row: the best by likeness, the best by votes, and the most of each."""
-    best = max(links, key=lambda link: (link.likeness * link.worth, link))
-    elected = max(links, key=lambda link: (link.vote * link.worth, link))
-    return [
-        *best,
-        best.likeness * best.worth,
-        elected.vote * elected.worth,
-        elected.rank,
-        len(links),
-        max(link.likeness for link in links),
-        max(link.vote for link in links),
-    ]
+def _nearest(
+    likeness: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """The expressions most like each span, the nearest first: span, expression, likeness.
+
+    Args:
+        likeness: ``[span, expression]``.
+    """
+    width = likeness.shape[1]
+    cells = np.flatnonzero(likeness >= _LEAST_LIKENESS)
+    owners, numbers, values = cells // width, cells % width, likeness.ravel()[cells]
+    order = np.lexsort((numbers, -values, owners))
+    owners = owners[order]
+    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+    place = np.arange(len(owners)) - np.repeat(firsts, np.diff(firsts, append=len(owners)))
+    kept = order[place < _NEIGHBOURS]
+    return cells[kept] // width, numbers[kept], values[kept]
+
+
+def _summarise(links: Links, codes: list[str]) -> tuple[list[str], NDArray[np.float64]]:
+    """All ways to each code as one row: the best by likeness, the best by votes, and the most of each."""
+    if not len(links.codes):
+        return [], np.zeros((0, len(FEATURES)))
+    likely, elected = links.likeness * links.worth, links.vote * links.worth
+    # Ties are parted by the links' other values, so that the row does not depend on the order of the spans.
+    ties = tuple(reversed(links.columns))
+    best = np.lexsort((*ties, likely, links.codes))
+    lasts = np.flatnonzero(np.diff(links.codes[best], append=-1))
+    best = best[lasts]
+    chosen = np.lexsort((*ties, elected, links.codes))[lasts]
+    by_code = np.argsort(links.codes, kind="stable")
+    firsts = np.concatenate([[0], lasts[:-1] + 1])
+    features = np.column_stack(
+        [
+            *(column[best] for column in links.columns),
+            likely[best],
+            elected[chosen],
+            links.rank[chosen],
+            np.diff(lasts, prepend=-1),
+            np.maximum.reduceat(links.likeness[by_code], firsts),
+            np.maximum.reduceat(links.vote[by_code], firsts),
+        ]
+    )
+    return [codes[code] for code in links.codes[best].tolist()], features.astype(np.float64)

@@ -82,10 +82,10 @@ class MentionSource:
         mentions = defaultdict[str, list[Mention]](list)
         for level, (table, found) in enumerate(levels):
             self._describe(table, found, reading, level, rows, mentions)
-        links, linked = self.linker.link(reading, found_keys)
-        for code, reasons in links.items():
-            rows[code][2 * _WIDTH] = linking.summarise(reasons)
-            mentions[code] += linked[code]
+        linked = self.linker.link(reading, found_keys)
+        for code, row in zip(linked.codes, linked.features.tolist(), strict=True):
+            rows[code][2 * _WIDTH] = row
+            mentions[code] += linked.mentions[code]
         return SourceOutput(list(rows), _matrix(rows), mentions)
 
     @staticmethod

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from nosology.ranking.categories import CATEGORY
 from nosology.ranking.source import Arrays, TrainingSet
 
 FEATURES = (
     *("log_count", "log_category_count", "category_share", "category_codes", "length", "first_character"),
     *("second_character", "unspecified", "other", "laterality", "titled", "encounter_words"),
 )
-_CATEGORY = 3
-"""The first three characters of a code: its category in ICD-10-CM, ICD-9-CM and (section, system, operation) in PCS."""
 
 _UNSPECIFIED = ("unspecified", "not specified", "nos")
 _SIDES = (("right", 1.0), ("left", 2.0), ("bilateral", 3.0))
@@ -41,8 +40,8 @@ class CodePriors:
     def __post_init__(self) -> None:
         categories, members = Counter[str](), Counter[str]()
         for code, count in self.counts.items():
-            categories[code[:_CATEGORY]] += count
-            members[code[:_CATEGORY]] += 1
+            categories[code[:CATEGORY]] += count
+            members[code[:CATEGORY]] += 1
         object.__setattr__(self, "_categories", categories)
         object.__setattr__(self, "_members", members)
 
@@ -66,7 +65,7 @@ class CodePriors:
         return np.hstack([rows, np.full((len(codes), 1), words, dtype=np.float32)])
 
     def _describe(self, code: str) -> tuple[float, ...]:
-        count, category = self.counts.get(code, 0), code[:_CATEGORY]
+        count, category = self.counts.get(code, 0), code[:CATEGORY]
         title = self.titles(code)
         return (
             math.log1p(count),

@@ -17,13 +17,24 @@ from numpy.typing import NDArray
 
 from nosology.knowledge.base import Expression, Source
 from nosology.knowledge.stream import TokenStream
-from nosology.knowledge.term_index import BILATERAL, IDLE, LEFT, RIGHT, SIDES, TermIndex, term_concepts
+from nosology.knowledge.term_index import IDLE, SIDES, TermIndex, term_concepts
 from nosology.knowledge.translation import Cognates, Meanings, Phrase, learn_translations
 from nosology.preprocessing.assertion import PRECEDENCE
+from nosology.ranking.categories import CATEGORY, number_categories
 from nosology.ranking.detector import SpanDetector
 from nosology.ranking.label_forms import candidate_labels
 from nosology.ranking.postings import Postings
 from nosology.ranking.source import Arrays, Mention, SourceOutput, TrainingExample, TrainingSet
+from nosology.ranking.term_matches import (
+    Matches,
+    agreement,
+    explained,
+    first_of_each,
+    gaps,
+    match_sets,
+    rivals,
+    sides_of_windows,
+)
 from nosology.ranking.windows import Cover, Readings, TermCover, Windows, cut_windows
 from nosology.types import Assertion
 
@@ -34,8 +45,7 @@ FEATURES = (
     *("negated", "uncertain", "worth", "peak"),
 )
 _SHARED_INDEX = "retrieval.index"
-_CATEGORY, _PARENT = 3, 5
-_SIDE_REACH = 4
+_PARENT = 5
 _LEAST_RARITY = 0.3
 _BOOST = 1.5
 """IBM model 1 spreads what a word means over all words of a title: the likeliest means more than its probability."""
@@ -65,20 +75,20 @@ class RetrievalOptions:
     stride: int = 7
 
 
-class _Hit(NamedTuple):
-    """A candidate: its entry in the covers, its set, its label, how well sides agree, and its score."""
+class _Hits(NamedTuple):
+    """Candidates, the best first: arrays ``[hit]``.
 
-    cover: int
-    label: int
-    side: float
-    score: float
+    Args:
+        covers: the entry in the covers.
+        labels: the label.
+        sides: how well sides agree.
+        score: coverage and rarity by agreement.
+    """
 
-
-class _Match(NamedTuple):
-    """The words of a window that speak for a set, rising, and how surely each of its concepts is meant."""
-
-    words: tuple[int, ...]
-    chances: tuple[float, ...]
+    covers: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    sides: NDArray[np.float64]
+    score: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -108,18 +118,18 @@ class RetrievalSource:
     detector: SpanDetector | None = None
     _number_of: dict[str, int] = field(init=False, repr=False)
     _cognates: Cognates = field(init=False, repr=False)
-    _known: dict[tuple[str, ...], list[tuple[int, float]]] = field(init=False, repr=False)
+    _known: dict[tuple[str, ...], tuple[list[int], list[float]]] = field(init=False, repr=False)
     _seen: NDArray[np.bool_] = field(init=False, repr=False)
     _relatives: Counter[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         relatives = Counter[str]()
         for code, count in self.counts.items():
-            relatives[code[:_CATEGORY]] += count
+            relatives[code[:CATEGORY]] += count
             relatives[f"{code[:_PARENT]}*"] += count
         object.__setattr__(self, "_number_of", {concept: number for number, concept in enumerate(self.concepts)})
         object.__setattr__(self, "_cognates", Cognates(self.concepts))
-        object.__setattr__(self, "_known", dict[tuple[str, ...], list[tuple[int, float]]]())
+        object.__setattr__(self, "_known", dict[tuple[str, ...], tuple[list[int], list[float]]]())
         object.__setattr__(self, "_seen", np.array([code in self.counts for code in self.codes], dtype=np.bool_))
         object.__setattr__(self, "_relatives", relatives)
 
@@ -189,29 +199,27 @@ class RetrievalSource:
         cover = self.cover.best(readings, windows, self.options.per_window)
         if not len(cover.sets):
             return SourceOutput([], np.zeros((0, len(FEATURES)), dtype=np.float32), {})
-        note = _Note(stream, content, windows, readings)
-        hits = self._choose(note, cover)
-        matches = self._match(note, cover, hits)
-        features = self._describe(note, cover, hits, matches)
-        codes = [self.codes[hit.label] for hit in hits]
-        expressions = [self.wordings[int(cover.sets[hit.cover])] for hit in hits]
-        rows = zip(codes, hits, matches, expressions, strict=True)
-        mentions = {
-            code: [Mention(match.words, 0.1 * float(cover.coverage[hit.cover]) * min(match.chances), expression)]
-            for code, hit, match, expression in rows
-        }
-        return SourceOutput(codes, features, mentions)
+        hits = self._choose(sides_of_windows(stream, content, windows), cover)
+        sets, own = cover.sets[hits.covers], cover.windows[hits.covers]
+        of_hits = Windows(windows.starts[own], windows.ends[own])
+        matches = match_sets(sets, self.cover.by_set, of_hits, readings, content)
+        codes = [self.codes[label] for label in hits.labels.tolist()]
+        strengths = 0.1 * cover.coverage[hits.covers] * matches.least
+        rows = zip(codes, matches.word_tuples(), strengths.tolist(), sets.tolist(), strict=True)
+        mentions = {code: [Mention(words, strength, self.wordings[own])] for code, words, strength, own in rows}
+        return SourceOutput(codes, self._describe(stream, codes, cover, hits, matches), mentions)
 
     def _read(self, stream: TokenStream, content: list[int]) -> Readings:
-        places, concepts, chances = list[int](), list[int](), list[float]()
-        for place, index in enumerate(content):
-            for concept, chance in self._meanings(stream.concepts[index]):
-                places.append(place)
-                concepts.append(concept)
-                chances.append(chance)
-        return Readings(np.array(places, np.int64), np.array(concepts, np.int64), np.array(chances, np.float64))
+        concepts, chances, counts = list[int](), list[float](), list[int]()
+        for index in content:
+            meanings = self._meanings(stream.concepts[index])
+            concepts += meanings[0]
+            chances += meanings[1]
+            counts.append(len(meanings[0]))
+        places = np.repeat(np.arange(len(content)), counts)
+        return Readings(places, np.array(concepts, np.int64), np.array(chances, np.float64))
 
-    def _meanings(self, concepts: tuple[str, ...]) -> list[tuple[int, float]]:
+    def _meanings(self, concepts: tuple[str, ...]) -> tuple[list[int], list[float]]:
         """What a word of these concepts may mean: itself, its translations, or else what is spelt like it."""
         known = self._known.get(concepts)
         if known is None:
@@ -223,7 +231,8 @@ class RetrievalSource:
                     number = self._number_of.get(other)
                     if number is not None:
                         chances[number] = max(chances[number], chance)
-            known = self._known[concepts] = sorted(chances.items())
+            numbers = sorted(chances)
+            known = self._known[concepts] = numbers, [chances[number] for number in numbers]
         return known
 
     def _meanings_of(self, concept: str) -> Iterator[tuple[str, float]]:
@@ -236,87 +245,71 @@ class RetrievalSource:
         for other, chance in self.translations.get(concept, ()):
             yield other, min(1.0, _BOOST * chance)
 
-    def _choose(self, note: _Note, cover: Cover) -> list[_Hit]:
-        """The best labels by score and agreement of sides, those seen in training and others apart."""
-        best = _first_of_each(cover.sets, np.lexsort((cover.windows, -cover.score, cover.sets)))
+    def _choose(self, named: NDArray[np.int64], cover: Cover) -> _Hits:
+        """The best labels by score and agreement of sides, those seen in training and others apart.
+
+        Args:
+            named: bits of the sides that each window names.
+            cover: the best sets of each window.
+        """
+        best = first_of_each(cover.sets, np.lexsort((cover.windows, -cover.score, cover.sets)))
         owners, labels, sides = self.labels_of_sets.gather(cover.sets[best])
         sides = sides.astype(np.int64)
         covers = best[owners]
-        named = note.sides_of_windows()[cover.windows[covers]]
         sided = np.bincount(owners, weights=sides > 0, minlength=len(best))[owners] > 0
-        agreement = _agreement(sides, named, sided)
-        score = cover.score[covers] * agreement
-        chosen = _first_of_each(labels, np.lexsort((covers, -score, labels)))
+        agreed = agreement(sides, named[cover.windows[covers]], sided)
+        score = cover.score[covers] * agreed
+        chosen = first_of_each(labels, np.lexsort((covers, -score, labels)))
         chosen = chosen[np.lexsort((labels[chosen], -score[chosen]))]
         seen = self._seen[labels[chosen]]
         kept = np.where(seen, np.cumsum(seen) <= self.options.seen, np.cumsum(~seen) <= self.options.unseen)
-        return [
-            _Hit(int(covers[entry]), int(labels[entry]), float(agreement[entry]), float(score[entry]))
-            for entry in chosen[kept].tolist()
-        ]
+        chosen = chosen[kept]
+        return _Hits(covers[chosen], labels[chosen].astype(np.int64), agreed[chosen], score[chosen])
 
-    def _match(self, note: _Note, cover: Cover, hits: list[_Hit]) -> list[_Match]:
-        known = dict[int, _Match]()
-        for number in {hit.cover for hit in hits}:
-            begin, end = self.cover.by_set.pointers[cover.sets[number] : cover.sets[number] + 2].tolist()
-            known[number] = note.match(int(cover.windows[number]), self.cover.by_set.columns[begin:end].tolist())
-        return [known[hit.cover] for hit in hits]
-
-    def _describe(self, note: _Note, cover: Cover, hits: list[_Hit], matches: list[_Match]) -> NDArray[np.float32]:
-        covers = np.array([hit.cover for hit in hits], dtype=np.int64)
-        sets = cover.sets[covers]
-        score = np.array([hit.score for hit in hits])
-        codes = [self.codes[hit.label] for hit in hits]
-        sizes = np.diff(self.cover.by_set.pointers)[sets]
-        words = np.array([len(match.words) for match in matches])
-        least = np.array([min(match.chances) for match in matches])
-        gaps = np.array([note.gap(match.words) for match in matches])
-        coverage = cover.coverage[covers]
-        first = np.array([match.words[0] for match in matches], dtype=np.int64)
-        last = np.array([match.words[-1] for match in matches], dtype=np.int64)
-        assertions = note.stream.assertions(first, last)
-        explained, elsewhere = _explained(codes, matches)
-        rivals, shares = _rivals(codes, score)
-        worth = self._worth(note.stream)
-        seen = self._seen[[hit.label for hit in hits]]
-        return np.column_stack(
-            [
-                score,
-                coverage,
-                cover.mass[covers],
-                np.arange(len(hits)),
-                cover.ranks[covers],
-                cover.shares[covers],
-                np.bincount(cover.sets, minlength=int(sets.max()) + 1)[sets],
-                words,
-                sizes,
-                self.cover.totals[sets] - cover.mass[covers],
-                explained,
-                elsewhere,
-                [hit.side for hit in hits],
-                rivals,
-                shares,
-                seen,
-                *self._log_counts(codes),
-                np.diff(self.labels_of_sets.pointers)[sets],
-                least,
-                [sum(match.chances) / len(match.chances) for match in matches],
-                (coverage > 1.0 - 1e-6) & (least == 1.0) & (gaps == 0),
-                gaps,
-                first / len(note.stream),
-                assertions == _NEGATED,
-                (assertions != _NEGATED) & (assertions != _PRESENT),
-                [float(worth[list(match.words)].mean()) for match in matches],
-                [float(worth[list(match.words)].max()) for match in matches],
-            ]
-        ).astype(np.float32)
+    def _describe(
+        self, stream: TokenStream, codes: list[str], cover: Cover, hits: _Hits, matches: Matches
+    ) -> NDArray[np.float32]:
+        covers, categories = hits.covers, number_categories(codes)
+        sets, coverage = cover.sets[covers], cover.coverage[covers]
+        between = gaps(matches, stream)
+        assertions = stream.assertions(matches.first, matches.last)
+        columns = (
+            hits.score,
+            coverage,
+            cover.mass[covers],
+            np.arange(len(codes)),
+            cover.ranks[covers],
+            cover.shares[covers],
+            np.bincount(cover.sets, minlength=int(sets.max(initial=0)) + 1)[sets],
+            matches.sizes,
+            self.cover.by_set.pointers[sets + 1] - self.cover.by_set.pointers[sets],
+            self.cover.totals[sets] - cover.mass[covers],
+            *explained(matches, categories),
+            hits.sides,
+            *rivals(categories, hits.score),
+            self._seen[hits.labels],
+            *self._log_counts(codes),
+            self.labels_of_sets.pointers[sets + 1] - self.labels_of_sets.pointers[sets],
+            matches.least,
+            matches.mean,
+            (coverage > 1.0 - 1e-6) & (matches.least == 1.0) & (between == 0),
+            between,
+            matches.first / len(stream),
+            assertions == _NEGATED,
+            (assertions != _NEGATED) & (assertions != _PRESENT),
+            *matches.mean_and_most(self._worth(stream)),
+        )
+        features = np.empty((len(codes), len(FEATURES)), dtype=np.float32)
+        for number, column in enumerate(columns):
+            features[:, number] = column
+        return features
 
     def _worth(self, stream: TokenStream) -> NDArray[np.float64]:
         return np.zeros(len(stream)) if self.detector is None else self.detector.probabilities(stream)
 
     def _log_counts(self, codes: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Of training codes of the same category, and of those that share one more character."""
-        category = np.array([self._relatives[code[:_CATEGORY]] for code in codes])
+        category = np.array([self._relatives[code[:CATEGORY]] for code in codes])
         parent = np.array([self._relatives[f"{code[:_PARENT]}*"] for code in codes])
         return np.log1p(category), np.log1p(parent)
 
@@ -446,96 +439,3 @@ def _bilingual_pairs(
         for number in foreign:
             for other in english[:_TERMS_PER_PHRASE]:
                 yield index.key(number), index.key(other)
-
-
-@dataclass(frozen=True, eq=False)
-class _Note:
-    """An encounter's content words in their windows."""
-
-    stream: TokenStream
-    content: list[int]
-    windows: Windows
-    readings: Readings
-    _meant: dict[int, dict[int, tuple[float, int]]] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_meant", dict[int, dict[int, tuple[float, int]]]())
-
-    def sides_of_windows(self) -> NDArray[np.int64]:
-        """Bits of the sides that each window names."""
-        concepts = self.stream.concepts
-        bits = np.array([sum(SIDES.get(concept, 0) for concept in concepts[index]) for index in self.content], np.int64)
-        before = np.array([np.concatenate([[0], np.cumsum(bits & side > 0)]) for side in (RIGHT, LEFT, BILATERAL)])
-        counts = before[:, self.windows.ends] - before[:, self.windows.starts]
-        return np.array([RIGHT, LEFT, BILATERAL]) @ (counts > 0)
-
-    def match(self, window: int, concepts: list[int]) -> _Match:
-        """The surest words of a window for these concepts."""
-        meant = self._meanings_in(window)
-        found = [meant[concept] for concept in concepts if concept in meant]
-        return _Match(tuple(sorted({word for _, word in found})), tuple(-chance for chance, _ in found))
-
-    def _meanings_in(self, window: int) -> dict[int, tuple[float, int]]:
-        """By concept, minus its highest chance and the first word that has it."""
-        known = self._meant.get(window)
-        if known is None:
-            places, concepts, chances = self.readings
-            first, after = np.searchsorted(places, [self.windows.starts[window], self.windows.ends[window]]).tolist()
-            known = dict[int, tuple[float, int]]()
-            for entry in range(first, after):
-                concept, meaning = int(concepts[entry]), (-float(chances[entry]), self.content[int(places[entry])])
-                if concept not in known or meaning < known[concept]:
-                    known[concept] = meaning
-            self._meant[window] = known
-        return known
-
-    def gap(self, words: tuple[int, ...]) -> int:
-        """Content words between the first and the last of some words, not counting them."""
-        inside = range(words[0] + 1, words[-1])
-        return sum(bool(self.stream.concepts[index]) and index not in words for index in inside)
-
-
-def _first_of_each(values: NDArray[np.int64] | NDArray[np.int32], order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The first of each value in an order by value."""
-    return order[np.flatnonzero(np.diff(values[order], prepend=-1))]
-
-
-def _agreement(own: NDArray[np.int64], named: NDArray[np.int64], sided: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """How well a code's sides fit those that a window names.
-
-    Args:
-        own: bits of the code's sides.
-        named: bits of the window's.
-        sided: whether other codes of the same term have sides.
-    """
-    both = named & (RIGHT | LEFT) == (RIGHT | LEFT)
-    agrees = ((own & named) > 0) | ((own == BILATERAL) & both)
-    disagrees = (named > 0) & ~agrees
-    of_sided = np.where(agrees, 1.0, np.where(disagrees, 0.4, 0.5))
-    without = np.where(sided & (named > 0), 0.8, 1.0)
-    return np.where(own > 0, of_sided, without)
-
-
-def _explained(codes: list[str], matches: list[_Match]) -> tuple[list[float], list[float]]:
-    """The share of each candidate's words that better ones have; and better ones of other categories only."""
-    users = defaultdict[int, set[str]](set)
-    explained, elsewhere = list[float](), list[float]()
-    for code, match in zip(codes, matches, strict=True):
-        category = code[:_CATEGORY]
-        explained.append(sum(bool(users[word]) for word in match.words) / len(match.words))
-        elsewhere.append(sum(bool(users[word] - {category}) for word in match.words) / len(match.words))
-        for word in match.words:
-            users[word].add(category)
-    return explained, elsewhere
-
-
-def _rivals(codes: list[str], score: NDArray[np.float64]) -> tuple[list[int], list[float]]:
-    """How many better candidates a category has, and a candidate's score by that of the best one."""
-    best, met = dict[str, float](), Counter[str]()
-    rivals, shares = list[int](), list[float]()
-    for code, own in zip(codes, score.tolist(), strict=True):
-        category = code[:_CATEGORY]
-        rivals.append(met[category])
-        shares.append(own / best.setdefault(category, own))
-        met[category] += 1
-    return rivals, shares

@@ -12,7 +12,7 @@ from nosology.ranking.postings import Postings
 
 _BLOCK = 64
 """Windows looked at together: what no word of them speaks for is not looked at in any of them."""
-_LOOKED_AT = 1000
+_LOOKED_AT = 500
 """Sets of a block that are scored window by window: those that all its words together cover best."""
 
 
