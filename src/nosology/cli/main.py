@@ -24,6 +24,7 @@ from nosology.cli.code import code
 from nosology.cli.codes import app as codes_app
 from nosology.cli.compare import compare
 from nosology.cli.evaluate import evaluate
+from nosology.cli.prepare import prepare
 from nosology.cli.reproduce import reproduce
 from nosology.cli.simulate import simulate
 from nosology.cli.stats import stats
@@ -57,6 +58,7 @@ app.command(context_settings=_PLAIN)(compare)
 app.command(context_settings=_PLAIN)(code)
 app.command(context_settings=_PLAIN)(reproduce)
 app.command(context_settings=_PLAIN)(simulate)
+app.command(context_settings=_PLAIN)(prepare)
 app.command(context_settings=_PLAIN)(stats)
 app.add_typer(codes_app, name="codes")
 

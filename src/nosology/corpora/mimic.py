@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
 from nosology.corpora.preparation.assembly import Material, assemble
-from nosology.corpora.preparation.manifest import FileFacts, Journal, Manifest, file_facts, is_prepared, read_manifest
+from nosology.corpora.preparation.manifest import FileFacts, Journal, Manifest, file_facts, read_manifest
 from nosology.corpora.preparation.options import MimicOptions
-from nosology.corpora.preparation.raw_tables import RawTable, find_table
+from nosology.corpora.preparation.raw_tables import find_table
+from nosology.corpora.preparation.source import Source
 from nosology.corpora.preparation.spill import TextSpill
 from nosology.corpora.preparation.split_ids import find_split_files
+from nosology.corpora.preparation.unchanged import check_place, is_unchanged
 from nosology.corpora.preparation.writing import writing_prepared
 from nosology.errors import CorpusError
 
@@ -34,42 +36,6 @@ class Preparation:
 
     manifest: Manifest
     unchanged: bool
-
-
-class Source:
-    """The tables of a release: opens each once, and knows their hashes afterwards.
-
-    Args:
-        raw: the folder of the release.
-        tables: the file of each table.
-        advance: called with the name of the table and the number of bytes read, each time some are.
-    """
-
-    def __init__(self, raw: Path, tables: Mapping[str, Path], advance: Callable[[str, int], None]) -> None:
-        self._raw, self._paths, self._advance = raw, tables, advance
-        self._opened: dict[str, RawTable] = {}
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._paths
-
-    def open(self, name: str, required: Iterable[str], optional: Iterable[str] = ()) -> RawTable:
-        """A table, to be read to its end; the columns are in lower case."""
-        path = self._paths[name]
-        table = RawTable(path, tuple(required), tuple(optional), lambda count: self._advance(path.name, count))
-        self._opened[name] = table
-        return table
-
-    def facts(self) -> dict[str, FileFacts]:
-        """Length and hash of every table, by its path in the release."""
-        return {self.name(name): table.facts for name, table in self._opened.items()}
-
-    def name(self, table: str) -> str:
-        """The path of a table inside the release."""
-        return self._paths[table].relative_to(self._raw).as_posix()
-
-    def files(self) -> dict[str, Path]:
-        """The file of every table, by its path in the release."""
-        return {self.name(name): path for name, path in self._paths.items()}
 
 
 class Release(Protocol):
@@ -110,13 +76,13 @@ def run_preparation(
     """
     report = progress or _silent
     tables = _find_tables(raw, *release.tables())
-    _check_place(raw, out)
+    check_place(raw, out)
     source = Source(raw, tables, _advance(report, sum(path.stat().st_size for path in tables.values())))
     split_files = _split_files(release, options)
     plain = _plain_options(options)
     inputs = source.files() | {f"split-ids/{path.name}": path for path in split_files}
     report("comparing hashes", -1.0)
-    if _is_unchanged(out, release.corpus, plain, inputs):
+    if is_unchanged(out, release.corpus, plain, inputs):
         return Preparation(read_manifest(out), unchanged=True)
     journal = Journal()
     with writing_prepared(out, Manifest(release.corpus, plain, {}, {}, (), ())) as writer:
@@ -147,11 +113,6 @@ def _find_tables(raw: Path, names: Sequence[str], optional: Sequence[str]) -> di
     return {name: path for name, path in found.items() if path is not None}
 
 
-def _check_place(raw: Path, out: Path) -> None:
-    if out.absolute().is_relative_to(raw.absolute()):
-        raise CorpusError("lies inside the raw folder, which is never written to; choose another --out", path=out)
-
-
 def _advance(report: Report, total: int) -> Callable[[str, int], None]:
     done = 0
 
@@ -176,32 +137,6 @@ def _plain_options(options: MimicOptions) -> dict[str, object]:
     if options.split_ids is not None:
         plain |= {"split_ids": options.split_ids.name, "own_split": None, "seed": 0}
     return plain
-
-
-def _is_unchanged(out: Path, corpus: str, options: Mapping[str, object], inputs: Mapping[str, Path]) -> bool:
-    """Whether ``out`` holds just what these inputs and options would give: every hash is taken again."""
-    if not is_prepared(out):
-        return False
-    try:
-        manifest = read_manifest(out)
-    except CorpusError:
-        return False
-    if (manifest.corpus, dict(manifest.options)) != (corpus, dict(options)):
-        return False
-    if manifest.nosology_version != Manifest(corpus, {}, {}, {}, (), ()).nosology_version:
-        return False
-    outputs = {name: out / name for name in manifest.outputs}
-    return _match(manifest.outputs, outputs) and _match(manifest.inputs, inputs)
-
-
-def _match(facts: Mapping[str, FileFacts], files: Mapping[str, Path]) -> bool:
-    if set(facts) != set(files):
-        return False
-    try:
-        sizes = all(files[name].stat().st_size == fact.bytes for name, fact in facts.items())
-        return sizes and all(file_facts(files[name]) == fact for name, fact in facts.items())
-    except OSError:
-        return False
 
 
 def _compare_with_checksums(raw: Path, facts: Mapping[str, FileFacts]) -> None:

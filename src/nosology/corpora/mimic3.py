@@ -17,6 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nosology.corpora.mimic import Preparation, Report, Source, run_preparation
+from nosology.corpora.preparation.admissions import (
+    in_order_of_tables,
+    is_blank,
+    read_metadata,
+    with_unique_ids,
+    without_blanks,
+)
 from nosology.corpora.preparation.assembly import Material
 from nosology.corpora.preparation.caml_labels import caml_first_reading, caml_second_reading
 from nosology.corpora.preparation.code_rows import CodeRows, Vocabulary, read_code_rows, read_known_codes
@@ -133,7 +140,7 @@ class Mimic3:
         self._tell_of_notes(journal, table.rows, counts, collector)
         if not counts["kept"]:
             raise CorpusError("no discharge summary is left of this table; is it the whole file?", path=table.path)
-        return _with_unique_ids(collector.rows(), table.path)
+        return with_unique_ids(collector.rows(), table.path)
 
     def _take_notes(self, records: Records, collector: NoteCollector, counts: Counter[str]) -> None:
         compute = import_compute()
@@ -245,46 +252,6 @@ def _raw_codes(batches: Iterator[Records]) -> tuple[list[str], Integers, bool]:
     return codes, np.concatenate(hadms or [np.empty(0, np.int64)]), blanks
 
 
-def without_blanks(rows: CodeRows, table: str, journal: Journal) -> CodeRows:
-    """The rows that have an admission and a code; the others are counted."""
-    blank = (rows.hadm < 0) | (rows.code < 0)
-    journal.warn(f"rows of {table} have no code or no HADM_ID; left out", int(blank.sum()))
-    journal.count(f"rows of {table} without code or HADM_ID, left out", int(blank.sum()))
-    return rows.where(~blank)
-
-
-def in_order_of_tables(parts: Sequence[CodeRows]) -> CodeRows:
-    """All rows; in an admission those of the first table come first, each by position."""
-    behind = 1 << 40
-    moved = [
-        CodeRows(part.hadm, np.minimum(part.position, behind - 1) + table * behind, part.code)
-        for table, part in enumerate(parts)
-    ]
-    return CodeRows.joined(moved)
-
-
-def read_metadata(source: Source, table: str, columns: Mapping[str, str]) -> dict[int, dict[str, str]]:
-    """Columns of the table of admissions, by admission and under our names; nothing where the table is not there."""
-    if table not in source:
-        return {}
-    metadata = dict[int, dict[str, str]]()
-    for records in source.open(table, ("hadm_id",), columns).records():
-        there = [name for name in columns if name in records.columns]
-        cells = [records.columns[name].to_pylist() for name in there]
-        for hadm, *values in zip(records.numbers("hadm_id").tolist(), *cells, strict=True):
-            metadata[hadm] = {columns[name]: value for name, value in zip(there, values, strict=True)}
-    return metadata
-
-
-def is_blank(texts: Any) -> NDArray[np.bool_]:
-    """Which texts hold nothing but white space."""
-    compute = import_compute()
-    blank = (compute.binary_length(texts).to_numpy(zero_copy_only=False) < 64).astype(np.bool_)
-    short = compute.utf8_trim_whitespace(texts.filter(blank))
-    blank[blank] = compute.equal(short, "").to_numpy(zero_copy_only=False)
-    return blank
-
-
 def _text(cells: Mapping[str, Any], column: str, count: int) -> NDArray[np.str_]:
     """A column as an array of trimmed strings; empty ones where the table lacks the column."""
     if column not in cells:
@@ -295,11 +262,3 @@ def _text(cells: Mapping[str, Any], column: str, count: int) -> NDArray[np.str_]
 def _warn_of_missing_rows(journal: Journal, name: str, rows: int, highest: int) -> None:
     """ROW_ID counts the rows of the whole release: a higher one than there are rows says that some are missing."""
     journal.warn(f"rows are missing from {name}: its ROW_ID runs to {highest:,}", max(highest - rows, 0))
-
-
-def _with_unique_ids(notes: NoteRows, path: Path) -> NoteRows:
-    numbers, counts = np.unique(notes.number, return_counts=True)
-    if (counts > 1).any():
-        twice = str(int(numbers[np.argmax(counts > 1)]))
-        raise CorpusError("two notes have this ROW_ID; restore the release's file", path=path, record_id=twice)
-    return notes

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -207,14 +208,15 @@ class PreparedWriter:
 def count_labels(rows: Iterable[EncounterRow], unknown_codes: Iterable[str] = ()) -> tuple[PreparedLabel, ...]:
     """The label space of encounters: every code with its counts by split, sorted by code."""
     unknown = frozenset(unknown_codes)
-    counts: dict[tuple[str, str], Counter[str]] = {}
+    counts: Counter[tuple[str, str, str]] = Counter()
     for row in rows:
-        for key in zip(row.codes or (), row.systems, strict=True):
-            counter = counts.setdefault(key, Counter())
-            counter[row.split] += 1
+        counts.update(zip(row.codes or (), row.systems, repeat(row.split)))
+    by_label: dict[tuple[str, str], Counter[str]] = {}
+    for (code, system, split), count in counts.items():
+        by_label.setdefault((code, system), Counter())[split] = count
     return tuple(
         PreparedLabel(code, system, c["train"], c["dev"], c["test"], c.total(), code not in unknown)
-        for (code, system), c in sorted(counts.items())
+        for (code, system), c in sorted(by_label.items())
     )
 
 
