@@ -38,11 +38,8 @@ def test_the_surest_word_of_a_window_speaks_for_each_concept(seed: int) -> None:
     for number, one in enumerate(sets):
         start, end = sorted(rng.choice(words + 1, 2, replace=False).tolist())
         best = [
-            min(
-                ((-c, p) for (p, m), c in zip(entries, chances, strict=True) if m == k and start <= p < end),
-                default=None,
-            )
-            for k in one.tolist()
+            min(((-c, p) for p, m, c in meanings if m == concept and start <= p < end), default=None)
+            for concept in one.tolist()
         ]
         found = [pair for pair in best if pair is not None]
         if found:
