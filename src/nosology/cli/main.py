@@ -24,6 +24,7 @@ from nosology.cli.code import code
 from nosology.cli.codes import app as codes_app
 from nosology.cli.compare import compare
 from nosology.cli.evaluate import evaluate
+from nosology.cli.experiment import experiment
 from nosology.cli.prepare import prepare
 from nosology.cli.reproduce import reproduce
 from nosology.cli.simulate import simulate
@@ -56,6 +57,7 @@ app.command(context_settings=_PLAIN)(train)
 app.command(context_settings=_PLAIN)(evaluate)
 app.command(context_settings=_PLAIN)(compare)
 app.command(context_settings=_PLAIN)(code)
+app.command(context_settings=_PLAIN)(experiment)
 app.command(context_settings=_PLAIN)(reproduce)
 app.command(context_settings=_PLAIN)(simulate)
 app.command(context_settings=_PLAIN)(prepare)

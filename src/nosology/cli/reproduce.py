@@ -71,6 +71,7 @@ def _experiment(
 ) -> Experiment:
     from nosology.checkpoint import check_file_target
     from nosology.cli.data import recipe_with_data
+    from nosology.cli.seeds import parse_seeds
     from nosology.config import load_recipe
     from nosology.evaluation import BootstrapPlan
     from nosology.experiments.codiesp import Experiment
@@ -80,16 +81,7 @@ def _experiment(
         check_file_target(file)
     paths = [find_recipe(name) for name in recipes.split(",")]
     chosen = {path.stem: recipe_with_data(load_recipe(path), data) for path in paths}
-    return Experiment(chosen, _seeds(seeds), work, BootstrapPlan(replicates=replicates))
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    from nosology.errors import ConfigError
-
-    try:
-        return tuple(int(one) for one in text.split(","))
-    except ValueError:
-        raise ConfigError(f"--seeds {text!r}: expected whole numbers joined by commas, as in 0,1,2") from None
+    return Experiment(chosen, parse_seeds(seeds), work, BootstrapPlan(replicates=replicates))
 
 
 def _command(table: Table, seeds: str, recipes: str, out: Path) -> str:

@@ -187,7 +187,9 @@ def _column(
         one, p_value = found[figure], p_values.get(name)
         difference = compared[name][figure].difference if name in compared else None
         low, high = max(0.0, one.low), min(1.0, one.high)
-        cells[name] = Cell(figure, one.mean, low, high, one.sd, difference, p_value, _mark(p_value), one.mean == best > 0.0)
+        cells[name] = Cell(
+            figure, one.mean, low, high, one.sd, difference, p_value, _mark(p_value), one.mean == best > 0.0
+        )
     return cells
 
 

@@ -1,0 +1,77 @@
+"""An experiment's files: tables for people, papers and programs, and plots; each whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from nosology.checkpoint import writing_file
+from nosology.experiments.grid import duration
+from nosology.experiments.runner import Results
+from nosology.experiments.table_formats import to_csv, to_latex, to_markdown
+
+
+def write_results(results: Results, folder: Path) -> list[Path]:
+    """Write ``results.md``, ``.tex``, ``.csv`` and ``.json``.
+
+    Args:
+        results: what was found.
+        folder: where to; must exist.
+
+    Returns:
+        The files.
+    """
+    texts = {
+        "results.md": _page(results),
+        "results.tex": to_latex(results.tables),
+        "results.csv": to_csv(results.tables),
+        "results.json": json.dumps(results.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+    }
+    for name, text in texts.items():
+        with writing_file(folder / name) as path:
+            path.write_text(text, encoding="utf-8")
+    return [folder / name for name in texts]
+
+
+def _page(results: Results) -> str:
+    request = results.request
+    sizes = "; ".join(
+        f"{one.corpus}: {one.train:,} encounters to learn from, {one.scored:,} scored" for one in results.scores
+    )
+    return f"""# {results.experiment.title}
+
+{results.experiment.question} Size `{request.size}`, seeds {", ".join(map(str, request.seeds))}. {sizes}.
+
+{to_markdown(results.tables)}
+## Runs
+
+Training is wall time, lowest to highest seed, on a machine that may have been busy. The config hash is of the recipe
+and the first seed, the data hash of all encounters.
+
+{_runs(results)}
+
+Made by `nosology experiment {request.name} --size {request.size} --seeds {",".join(map(str, request.seeds))}`.
+"""
+
+
+def _runs(results: Results) -> str:
+    rows = [
+        "| run | training | coding, notes/s | threshold | config | data |",
+        "| --- | ---: | ---: | ---: | --- | --- |",
+    ]
+    for arm, runs in results.runs.items():
+        facts = [run.facts for run in runs]
+        cells = [
+            f"{arm.corpus}: {arm.method}",
+            _range([duration(one.train_seconds) for one in sorted(facts, key=lambda one: one.train_seconds)]),
+            _range([f"{one.notes_per_second:.0f}" for one in sorted(facts, key=lambda one: one.notes_per_second)]),
+            _range([f"{one.threshold:.3f}" for one in sorted(facts, key=lambda one: one.threshold)]),
+            f"`{facts[0].config[:12]}`",
+            f"`{facts[0].data[:12]}`",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _range(ordered: list[str]) -> str:
+    return ordered[0] if ordered[0] == ordered[-1] else f"{ordered[0]} to {ordered[-1]}"

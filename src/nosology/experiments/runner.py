@@ -1,0 +1,180 @@
+"""Runs an experiment: every arm with every seed, then one table of scores and one by frequency band for each corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from nosology import __version__
+from nosology.config import CorpusConfig, Recipe
+from nosology.corpora import open_corpus
+from nosology.errors import ConfigError, CorpusError
+from nosology.evaluation import BootstrapPlan, count_codes, judge_predictions
+from nosology.experiments.declaration import Arm, Experiment, Size
+from nosology.experiments.grid import Row, run_grid
+from nosology.experiments.runs import Material, Progress, Run, code_digest
+from nosology.experiments.score_table import ScoreTable, Setting, System, band_table, overall_table
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asked for.
+
+    Args:
+        name: of the experiment.
+        size: of it.
+        seeds: of the trainings.
+        data: the data folder, where it is known.
+        work: the folder that keeps finished runs.
+        plan: of intervals and tests.
+
+    Raises:
+        ConfigError: seeds that are not distinct whole numbers from 0.
+    """
+
+    name: str
+    size: Size
+    seeds: tuple[int, ...]
+    data: Path | None
+    work: Path
+    plan: BootstrapPlan
+
+    def __post_init__(self) -> None:
+        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError(f"seeds must be distinct whole numbers, 0 or more, at least one; got {list(self.seeds)}")
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusScores:
+    """The tables of one corpus.
+
+    Args:
+        corpus: its name.
+        train, scored: encounters.
+        overall: all figures.
+        by_band: micro-F1 by training frequency; ``None`` where no code was seen.
+    """
+
+    corpus: str
+    train: int
+    scored: int
+    overall: ScoreTable
+    by_band: ScoreTable | None
+
+    @property
+    def tables(self) -> list[ScoreTable]:
+        return [self.overall] if self.by_band is None else [self.overall, self.by_band]
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Everything an experiment found.
+
+    Args:
+        experiment: its declaration.
+        request: what was asked for.
+        scores: one a corpus.
+        runs: by arm, one a seed.
+    """
+
+    experiment: Experiment
+    request: Request
+    scores: tuple[CorpusScores, ...]
+    runs: Mapping[Arm, tuple[Run, ...]]
+
+    @property
+    def tables(self) -> list[ScoreTable]:
+        return [table for one in self.scores for table in one.tables]
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain dicts, lists, numbers and strings; no path of this machine."""
+        runs = [
+            {"corpus": arm.corpus, "method": arm.method, **asdict(run.facts)}
+            for arm, of_arm in self.runs.items()
+            for run in of_arm
+        ]
+        return {
+            "experiment": self.request.name,
+            "title": self.experiment.title,
+            "question": self.experiment.question,
+            "size": self.request.size,
+            "seeds": list(self.request.seeds),
+            "split": self.experiment.split,
+            "plan": asdict(self.request.plan),
+            "nosology": __version__,
+            "code": code_digest(),
+            "tables": [table.to_dict() for table in self.tables],
+            "runs": runs,
+        }
+
+
+def run_experiment(
+    experiment: Experiment, request: Request, *, progress: Progress, tell: Callable[[str], None]
+) -> Results:
+    """Do what is missing of an experiment, and score it.
+
+    Args:
+        experiment: its declaration.
+        request: what was asked for.
+        progress: told the stage and the share of all runs that is done.
+        tell: told a line after each run.
+
+    Raises:
+        ConfigError: a recipe or an arm is wrong, or ``work`` cannot be written.
+        CorpusError: data are missing or broken; told before anything is trained.
+    """
+    arms = experiment.arms[request.size]
+    materials = _Materials(experiment.split, {})
+    progress("reading corpora", -1.0)
+    rows = {arm: materials.row(arm, arm.load(request.data)) for arm in arms}
+    _check_shared(rows)
+    found = run_grid(list(rows.values()), request.seeds, work=request.work, progress=progress, tell=tell)
+    runs = {arm: found[row.name] for arm, row in rows.items()}
+    scores = list[CorpusScores]()
+    for corpus in dict.fromkeys(arm.corpus for arm in arms):
+        progress(f"scoring {corpus}", -1.0)
+        own = [arm for arm in arms if arm.corpus == corpus]
+        scores.append(_score(experiment, request, own, rows[own[0]].material, runs))
+    return Results(experiment, request, tuple(scores), runs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Materials:
+    """Corpora, each read once."""
+
+    split: str
+    known: dict[CorpusConfig, Material]
+
+    def row(self, arm: Arm, recipe: Recipe) -> Row:
+        if recipe.corpus not in self.known:
+            corpus = open_corpus(recipe.corpus)
+            self.known[recipe.corpus] = Material(corpus.split("train"), corpus.split(self.split))
+        return Row(arm.name, recipe, self.known[recipe.corpus])
+
+
+def _check_shared(rows: Mapping[Arm, Row]) -> None:
+    first = dict[str, Row]()
+    for arm, row in rows.items():
+        other = first.setdefault(arm.corpus, row)
+        if other.material.digest != row.material.digest:
+            raise CorpusError(f"arms of {arm.corpus!r} read different encounters: {other.name} and {row.name}")
+
+
+def _score(
+    experiment: Experiment,
+    request: Request,
+    arms: Sequence[Arm],
+    material: Material,
+    runs: Mapping[Arm, tuple[Run, ...]],
+) -> CorpusScores:
+    counts = count_codes(material.train)
+    setting = Setting.of(material.scored, counts, experiment.bands, request.plan)
+    systems = [
+        System(arm.method, tuple(judge_predictions(material.scored, run.predictions()) for run in runs[arm]))
+        for arm in arms
+    ]
+    corpus, split, reference = arms[0].corpus, experiment.split, experiment.reference
+    overall = overall_table(systems, reference, setting, f"{corpus} ({split})")
+    by_band = band_table(systems, reference, setting, f"{corpus} ({split}): micro-F1 by training frequency")
+    return CorpusScores(corpus, len(material.train), len(material.scored), overall, by_band)
