@@ -10,11 +10,13 @@ from scipy import stats
 
 from nosology.errors import ConfigError, PredictionsError
 from nosology.evaluation import BootstrapPlan, aggregate_seeds, compare_systems, evaluate_judged
-from nosology.evaluation.comparison import DEFAULT_FIGURES, summarise_seeds, with_labels
+from nosology.evaluation.comparison import DEFAULT_FIGURES
 from nosology.evaluation.draws import Draw, draw_groups
 from nosology.evaluation.figures import averaged_names, figure_replicates, pooled_names
 from nosology.evaluation.judgements import Judgements, judge_codes, judge_dense
+from nosology.evaluation.pairing import with_labels
 from nosology.evaluation.scores import label_space
+from nosology.evaluation.seeds import summarise_seeds
 from nosology.evaluation.subsets import Subset
 from nosology.evaluation.uncertainty import score_intervals
 

@@ -62,7 +62,7 @@ def test_a_report_holds_everything_and_is_json() -> None:
     assert plain["counts"]["groups"] == 20
     assert plain["counts"]["label_space"] == 7  # six codes in the split and Q00, seen in training alone
     assert set(plain["assignment"]["macro"]) == {"caml", "all_labels", "labels_in_split", "labels_seen_or_predicted"}
-    assert plain["ranking"]["precision_at"].keys() == {"5", "8", "15"}
+    assert plain["ranking"]["precision_at"].keys() == {"1", "5", "8", "10", "15"}
     assert [band["band"] for band in plain["bands"]] == ["0", "1", "2-4", "5-9", "10+"]
     assert len(plain["calibration"]["bins"]) == 10
     assert plain["bootstrap"] == {"replicates": 1000, "seed": 0, "level": 0.95}

@@ -1,7 +1,7 @@
 """Numbers: predictions files, metrics by name, parts of the data, intervals, paired tests, CodiEsp's own scores."""
 
 from nosology.evaluation.alignment import count_codes, judge_file, judge_predictions
-from nosology.evaluation.comparison import Comparison, SeedSummary, aggregate_seeds, compare_systems
+from nosology.evaluation.comparison import Comparison, compare_systems
 from nosology.evaluation.draws import BootstrapPlan
 from nosology.evaluation.figures import averaged_names, figure_replicates, pooled_names
 from nosology.evaluation.judgements import Judgements, judge_codes, judge_dense
@@ -17,6 +17,7 @@ from nosology.evaluation.predictions import (
     write_predictions,
 )
 from nosology.evaluation.report import EvaluationReport, evaluate, evaluate_judged
+from nosology.evaluation.seeds import SeedSummary, aggregate_seeds
 from nosology.evaluation.subsets import Subset
 from nosology.evaluation.uncertainty import Interval, score_intervals
 

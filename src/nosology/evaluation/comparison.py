@@ -10,14 +10,12 @@ Reference: Noreen, 1989, Computer-Intensive Methods for Testing Hypotheses; Yeh,
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
 
-from nosology.errors import ConfigError, PredictionsError
 from nosology.evaluation.draws import BootstrapPlan, Draw, draw_groups
 from nosology.evaluation.figures import (
     LabelTables,
@@ -32,6 +30,7 @@ from nosology.evaluation.figures import (
 from nosology.evaluation.jackknife import LEFT_OUT, macro_leaving_out, standard_error
 from nosology.evaluation.judgements import Bools, Floats, Ints, Judgements
 from nosology.evaluation.metrics import Counts, ratio
+from nosology.evaluation.pairing import paired, shared_space
 from nosology.evaluation.subsets import Subset, split_name
 from nosology.evaluation.uncertainty import Method
 
@@ -104,13 +103,13 @@ def compare_systems(
         ConfigError: an unknown figure or subset, or different numbers of seeds.
     """
     plan = plan or BootstrapPlan()
-    pairs = _aligned(_seeds(first), _seeds(second))
+    pairs = paired(_seeds(first), _seeds(second))
     draw = draw_groups(groups, plan)
-    space = _space([judged for pair in pairs for judged in pair], label_space)
+    space = shared_space([judged for pair in pairs for judged in pair], label_space)
     found = dict[str, Comparison]()
-    for subset, names in _by_subset(figures, subsets).items():
+    for subset, names in by_subset(figures, subsets).items():
         check_names(names.values())
-        part = [tuple(_part(subset, judged) for judged in pair) for pair in pairs]
+        part = [tuple(part_of(subset, judged) for judged in pair) for pair in pairs]
         rows, labels = (None, None) if subset is None else subset.masks(pairs[0][0])
         chosen = _Paired(
             [(a, b) for a, b in part],
@@ -127,7 +126,7 @@ def _seeds(systems: Systems) -> list[Judgements]:
     return [systems] if isinstance(systems, Judgements) else list(systems)
 
 
-def _by_subset(figures: Collection[str], subsets: Collection[Subset]) -> dict[Subset | None, dict[str, str]]:
+def by_subset(figures: Collection[str], subsets: Collection[Subset]) -> dict[Subset | None, dict[str, str]]:
     """The figures by the subset they are of: full name -> name inside the subset."""
     known = {subset.name: subset for subset in subsets}
     found = dict[Subset | None, dict[str, str]]()
@@ -137,7 +136,8 @@ def _by_subset(figures: Collection[str], subsets: Collection[Subset]) -> dict[Su
     return found
 
 
-def _part(subset: Subset | None, judged: Judgements) -> Judgements:
+def part_of(subset: Subset | None, judged: Judgements) -> Judgements:
+    """The judgements of a subset, or all of them."""
     return judged if subset is None else subset.of(judged)
 
 
@@ -243,158 +243,3 @@ def _swap_labels(
 
 def _plus(a: Counts, b: Counts) -> Counts:
     return Counts(a.tp + b.tp, a.fp + b.fp, a.fn + b.fn)
-
-
-# --- one set of labels for all ----------------------------------------------------------------------------------------
-
-
-def _aligned(first: list[Judgements], second: list[Judgements]) -> list[tuple[Judgements, Judgements]]:
-    if len(first) != len(second) or not first:
-        raise ConfigError(f"compare systems with one number of seeds, at least one; got {len(first)} and {len(second)}")
-    for judged in (*first, *second):
-        check_same_gold(first[0], judged)
-    labels = sorted({label for judged in (*first, *second) for label in judged.labels})
-    both = [[with_labels(judged, labels) for judged in seeds] for seeds in (first, second)]
-    return list(zip(*both, strict=True))
-
-
-def with_labels(judged: Judgements, labels: Sequence[str]) -> Judgements:
-    """The same judgements with other columns, which must hold all of theirs.
-
-    Args:
-        judged: candidates judged against gold.
-        labels: the new columns, no name twice.
-
-    Raises:
-        PredictionsError: scores are dense and the columns differ: what the others scored is not known.
-    """
-    if list(judged.labels) == list(labels):
-        return judged
-    if judged.dense is not None:
-        if set(judged.labels) != set(labels):
-            raise PredictionsError("dense scores are compared on one set of labels; give both systems the same columns")
-        raise PredictionsError("dense scores are compared with sorted columns; sort the labels before judging")
-    place = {label: i for i, label in enumerate(labels)}
-    new = np.array([place[label] for label in judged.labels], dtype=np.int64)
-    gold_label = new[judged.gold_label]
-    order = np.lexsort((gold_label, judged.gold_encounter))
-    return replace(
-        judged,
-        labels=tuple(labels),
-        label=new[judged.label],
-        gold_encounter=judged.gold_encounter[order],
-        gold_label=gold_label[order],
-        gold_rank=judged.gold_rank[order],
-    )
-
-
-def _space(every: Sequence[Judgements], label_space: Collection[str]) -> Bools:
-    names = set(label_space)
-    mentioned = sum((judged.gold_per_label() + judged.assigned_per_label() for judged in every), start=np.int64(0))
-    return (mentioned > 0) | np.array([label in names for label in every[0].labels], dtype=np.bool_)
-
-
-def check_same_gold(first: Judgements, second: Judgements) -> None:
-    """Refuse judgements of different encounters or gold codes.
-
-    Raises:
-        PredictionsError: they differ.
-    """
-    if first.encounter_ids != second.encounter_ids:
-        raise PredictionsError("the two coders' predictions cover different encounters; evaluate both on one split")
-    if _gold_pairs(first) != _gold_pairs(second):
-        raise PredictionsError("the two coders' predictions were judged against different gold codes; use one corpus")
-
-
-def _gold_pairs(judged: Judgements) -> set[tuple[int, str]]:
-    rows, columns = judged.gold_encounter.tolist(), judged.gold_label.tolist()
-    return {(row, judged.labels[column]) for row, column in zip(rows, columns, strict=True)}
-
-
-# --- seeds ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class SeedSummary:
-    """One figure over trainings that differ in their seed alone.
-
-    Args:
-        figure: its dotted name.
-        mean: over seeds.
-        sd: standard deviation over seeds (n - 1); 0 for one seed.
-        seeds: how many.
-        seed_low, seed_high: mean +- t(seeds - 1) sd / sqrt(seeds): where the mean of endlessly many seeds lies, the
-            encounters being those evaluated; the mean itself for one seed.
-        low, high: the same with the encounters' share added: mean +- sqrt(h^2 + (z e)^2), h the half-width above, e the
-            standard deviation of the mean over bootstrap replicates of the groups, z the normal quantile (Zou & Donner,
-            2008, Statistics in Medicine 27: half-widths of independent parts add in squares).
-    """
-
-    figure: str
-    mean: float
-    sd: float
-    seeds: int
-    seed_low: float
-    seed_high: float
-    low: float
-    high: float
-
-
-def aggregate_seeds(
-    judged: Sequence[Judgements],
-    groups: Sequence[str],
-    *,
-    figures: Collection[str] = DEFAULT_FIGURES,
-    subsets: Collection[Subset] = (),
-    label_space: Collection[str] = (),
-    plan: BootstrapPlan | None = None,
-) -> dict[str, SeedSummary]:
-    """Mean, spread and intervals of each figure over seeds.
-
-    Args:
-        judged: one for each seed, on the same encounters.
-        groups: the group of each encounter.
-        figures, subsets, label_space, plan: as for ``compare_systems``.
-
-    Raises:
-        PredictionsError: the seeds do not share encounters and gold codes.
-        ConfigError: an unknown figure or subset, or no seed.
-    """
-    plan = plan or BootstrapPlan()
-    seeds = [one for one, _ in _aligned(list(judged), list(judged))]
-    draw, space = draw_groups(groups, plan), _space(seeds, label_space)
-    found = dict[str, SeedSummary]()
-    for subset, names in _by_subset(figures, subsets).items():
-        rows, labels = (None, None) if subset is None else subset.masks(seeds[0])
-        part = draw if rows is None else Draw(draw.group_of[rows], draw.weights)
-        inside = space if labels is None else space[labels]
-        chosen = [_part(subset, one) for one in seeds]
-        whole, drawn = (_stacked(chosen, names, where, inside) for where in (part.whole(), part))
-        for full, name in names.items():
-            spread = float(drawn[name].mean(axis=0).std(ddof=1)) if plan.replicates > 1 else 0.0
-            found[full] = summarise_seeds(full, whole[name][:, 0], spread, plan.level)
-    return {name: found[name] for name in figures}
-
-
-def _stacked(seeds: Sequence[Judgements], names: Mapping[str, str], draw: Draw, space: Bools) -> dict[str, Floats]:
-    """``[seed, replicate]`` of each figure."""
-    rows = [figure_replicates(judged, draw, list(names.values()), space=space) for judged in seeds]
-    return {name: np.stack([row[name] for row in rows]) for name in names.values()}
-
-
-def summarise_seeds(figure: str, values: Floats, spread: float, level: float = 0.95) -> SeedSummary:
-    """Bring seeds and encounters together; see ``SeedSummary`` for the formulas.
-
-    Args:
-        figure: its name.
-        values: one a seed.
-        spread: standard deviation of their mean over bootstrap replicates of the encounters' groups.
-        level: of the intervals.
-    """
-    from scipy.special import stdtrit
-
-    n, mean, tail = len(values), float(values.mean()), (1 + level) / 2
-    sd = float(values.std(ddof=1)) if n > 1 else 0.0
-    half = float(stdtrit(n - 1, tail)) * sd / n**0.5 if n > 1 else 0.0
-    wide = math.hypot(half, NormalDist().inv_cdf(tail) * spread)
-    return SeedSummary(figure, mean, sd, n, mean - half, mean + half, mean - wide, mean + wide)

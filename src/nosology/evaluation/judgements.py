@@ -95,13 +95,16 @@ class Judgements:
         """
         return self._part(rows, np.ones(self.n_labels, dtype=np.bool_))
 
-    def assigning(self, assigned: Bools) -> Judgements:
-        """The same candidates with other decisions; for sparse candidates only.
+    def assigning_from(self, thresholds: Floats) -> Judgements:
+        """The same candidates, assigned where the score is at least the threshold of the label.
 
         Args:
-            assigned: one flag a candidate.
+            thresholds: one a label.
         """
-        return replace(self, assigned=assigned)
+        if self.dense is None:
+            return replace(self, assigned=self.score >= thresholds[self.label])
+        assigned = _nonzero(self.dense >= thresholds)
+        return _judge_all(self.encounter_ids, self.labels, self.dense, assigned, (self.gold_encounter, self.gold_label))
 
     def _part(self, rows: Bools, keep: Bools) -> Judgements:
         gold = keep[self.gold_label] & rows[self.gold_encounter]
