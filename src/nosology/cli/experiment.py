@@ -49,6 +49,7 @@ def experiment(
     if name is None:
         return _list()
     from nosology.cli.data import tell
+    from nosology.cli.folders import make_folder
     from nosology.cli.progress import progress_bar
     from nosology.cli.score_table_view import render_tables
     from nosology.cli.seeds import parse_seeds
@@ -65,7 +66,7 @@ def experiment(
     if not no_plots:
         check_plots()
     plan = BootstrapPlan(replicates=replicates)
-    request = Request(name, size.value, parse_seeds(seeds), data or _default_data(), _made(out / "runs"), plan)
+    request = Request(name, size.value, parse_seeds(seeds), data or _default_data(), make_folder(out / "runs"), plan)
     with progress_bar("reading corpora") as report:
         results = run_experiment(chosen, request, progress=report, tell=tell)
     files = write_results(results, out)
@@ -87,13 +88,3 @@ def _list() -> None:
 def _default_data() -> Path | None:
     value = os.environ.get("NOSOLOGY_DATA", "")
     return Path(value) if value else None
-
-
-def _made(folder: Path) -> Path:
-    from nosology.errors import ConfigError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from error
-    return folder

@@ -30,6 +30,7 @@ from nosology.cli.reproduce import reproduce
 from nosology.cli.simulate import simulate
 from nosology.cli.stats import stats
 from nosology.cli.train import train
+from nosology.cli.tune import tune
 from nosology.errors import NosologyError
 
 _DEBUG = "--debug"
@@ -57,6 +58,7 @@ app.command(context_settings=_PLAIN)(train)
 app.command(context_settings=_PLAIN)(evaluate)
 app.command(context_settings=_PLAIN)(compare)
 app.command(context_settings=_PLAIN)(code)
+app.command(context_settings=_PLAIN)(tune)
 app.command(context_settings=_PLAIN)(experiment)
 app.command(context_settings=_PLAIN)(reproduce)
 app.command(context_settings=_PLAIN)(simulate)

@@ -59,8 +59,8 @@ def _runs(results: Results) -> str:
         "| run | training | coding, notes/s | threshold | config | data |",
         "| --- | ---: | ---: | ---: | --- | --- |",
     ]
-    for arm, runs in results.runs.items():
-        facts = [run.facts for run in runs]
+    for arm in results.arms:
+        facts = [run.facts for run in results.runs[arm.name]]
         cells = [
             f"{arm.corpus}: {arm.method}",
             _range([duration(one.train_seconds) for one in sorted(facts, key=lambda one: one.train_seconds)]),

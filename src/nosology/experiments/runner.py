@@ -75,13 +75,17 @@ class Results:
         experiment: its declaration.
         request: what was asked for.
         scores: one a corpus.
-        runs: by arm, one a seed.
+        runs: by the arm's name, one a seed.
     """
 
     experiment: Experiment
     request: Request
     scores: tuple[CorpusScores, ...]
-    runs: Mapping[Arm, tuple[Run, ...]]
+    runs: Mapping[str, tuple[Run, ...]]
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        return self.experiment.arms[self.request.size]
 
     @property
     def tables(self) -> list[ScoreTable]:
@@ -91,8 +95,8 @@ class Results:
         """Plain dicts, lists, numbers and strings; no path of this machine."""
         runs = [
             {"corpus": arm.corpus, "method": arm.method, **asdict(run.facts)}
-            for arm, of_arm in self.runs.items()
-            for run in of_arm
+            for arm in self.arms
+            for run in self.runs[arm.name]
         ]
         return {
             "experiment": self.request.name,
@@ -127,15 +131,13 @@ def run_experiment(
     arms = experiment.arms[request.size]
     materials = _Materials(experiment.split, {})
     progress("reading corpora", -1.0)
-    rows = {arm: materials.row(arm, arm.load(request.data)) for arm in arms}
-    _check_shared(rows)
-    found = run_grid(list(rows.values()), request.seeds, work=request.work, progress=progress, tell=tell)
-    runs = {arm: found[row.name] for arm, row in rows.items()}
+    rows = [materials.row(arm, arm.load(request.data)) for arm in arms]
+    material_of = _by_corpus(arms, rows)
+    runs = run_grid(rows, request.seeds, work=request.work, progress=progress, tell=tell)
     scores = list[CorpusScores]()
-    for corpus in dict.fromkeys(arm.corpus for arm in arms):
+    for corpus, material in material_of.items():
         progress(f"scoring {corpus}", -1.0)
-        own = [arm for arm in arms if arm.corpus == corpus]
-        scores.append(_score(experiment, request, own, rows[own[0]].material, runs))
+        scores.append(_score(experiment, request, [arm for arm in arms if arm.corpus == corpus], material, runs))
     return Results(experiment, request, tuple(scores), runs)
 
 
@@ -153,12 +155,14 @@ class _Materials:
         return Row(arm.name, recipe, self.known[recipe.corpus])
 
 
-def _check_shared(rows: Mapping[Arm, Row]) -> None:
-    first = dict[str, Row]()
-    for arm, row in rows.items():
-        other = first.setdefault(arm.corpus, row)
-        if other.material.digest != row.material.digest:
-            raise CorpusError(f"arms of {arm.corpus!r} read different encounters: {other.name} and {row.name}")
+def _by_corpus(arms: Sequence[Arm], rows: Sequence[Row]) -> dict[str, Material]:
+    """What is read for each table; all of its arms must read the same."""
+    found = dict[str, Material]()
+    for arm, row in zip(arms, rows, strict=True):
+        first = found.setdefault(arm.corpus, row.material)
+        if first.digest != row.material.digest:
+            raise CorpusError(f"arms of {arm.corpus!r} read different encounters, {row.name} others than the first")
+    return found
 
 
 def _score(
@@ -166,12 +170,12 @@ def _score(
     request: Request,
     arms: Sequence[Arm],
     material: Material,
-    runs: Mapping[Arm, tuple[Run, ...]],
+    runs: Mapping[str, tuple[Run, ...]],
 ) -> CorpusScores:
     counts = count_codes(material.train)
     setting = Setting.of(material.scored, counts, experiment.bands, request.plan)
     systems = [
-        System(arm.method, tuple(judge_predictions(material.scored, run.predictions()) for run in runs[arm]))
+        System(arm.method, tuple(judge_predictions(material.scored, run.predictions()) for run in runs[arm.name]))
         for arm in arms
     ]
     corpus, split, reference = arms[0].corpus, experiment.split, experiment.reference

@@ -143,7 +143,7 @@ def run_or_reuse(name: str, recipe: Recipe, material: Material, *, seed: int, wo
         ConfigError: ``work`` cannot be written.
     """
     folder = work / f"{name}-seed{seed}"
-    config = _digest(str(seed), to_toml(_without_path(recipe)))
+    config = _digest(str(seed), to_toml(without_path(recipe)))
     mark = _digest(nosology.__version__, config, material.digest, code_digest(), *_library_versions())
     known = _read_run(folder, mark)
     if known is not None:
@@ -167,7 +167,8 @@ def _digest(*parts: str) -> str:
     return digest.hexdigest()
 
 
-def _without_path(recipe: Recipe) -> Recipe:
+def without_path(recipe: Recipe) -> Recipe:
+    """The recipe without the place of its data on this machine."""
     if isinstance(recipe.corpus, SimulatedConfig):
         return recipe
     return replace(recipe, corpus=replace(recipe.corpus, path=None))
