@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nosology.corpora.simulated import Simulation
-from nosology.corpora.simulation.phrasing import filled
+from nosology.corpora.simulation.phrasing import filled, read_phrasing
 from nosology.corpora.simulation.settings import SimulatedConfig
 from nosology.types import Encounter
 
@@ -22,7 +22,9 @@ SUMMARY, ADDENDUM, RADIOLOGY = "summary", "addendum", "radiology"
 _CODES_ALONE = 0.11  # MIMIC-III: 58,976 admissions, 52,726 of them with a discharge summary
 _WITHOUT_CODES = 133  # of those without a summary, every so many has not even codes (47 rows of blanks)
 _COPY_STEP = 7919
-_OTHER_SHARE = 0.05
+_ADDENDUM_SHARE, _OTHER_SHARE = 0.06, 0.035
+NOTES_A_CHART = 5
+"""No chart has more documents: a summary, what the simulator adds, an addendum and another note."""
 
 
 class Mark(NamedTuple):
@@ -97,13 +99,14 @@ class Charts:
         facts = encounter.metadata
         shift = timedelta(days=int(facts["date_shift_days"]))
         codes = encounter.codes or ()
+        random = Random(f"documents/{self.simulation.config.seed}/{index}")
         return Chart(
             index=index,
             patient=int(self.simulation.patients.patient_of[index]),
             number=int(facts["admission_number"]),
             admitted=date.fromisoformat(facts["admission_date"]) + shift,
             discharged=date.fromisoformat(facts["discharge_date"]) + shift,
-            documents=(*_documents(encounter), *_others(Random(f"others/{self.simulation.config.seed}/{index}"))),
+            documents=(*_documents(encounter, random), *_addenda(random), *_others(random)),
             diagnoses=tuple(gold.code for gold in codes if gold.system == self.system),
             procedures=tuple(gold.code for gold in codes if gold.system != self.system),
         )
@@ -126,7 +129,7 @@ class Charts:
         )
 
 
-def _documents(encounter: Encounter) -> list[Document]:
+def _documents(encounter: Encounter, random: Random) -> list[Document]:
     marks: dict[str, list[Mark]] = {}
     for gold in encounter.codes or ():
         for evidence in gold.evidence:
@@ -134,7 +137,9 @@ def _documents(encounter: Encounter) -> list[Document]:
     documents: list[Document] = []
     for position, note in enumerate(encounter.notes):
         kind = RADIOLOGY if note.category == "Radiology" else ADDENDUM if position else SUMMARY
-        description = {SUMMARY: "Report", ADDENDUM: "Addendum", RADIOLOGY: "CHEST (PORTABLE AP)"}[kind]
+        studies = _other_notes()[RADIOLOGY]["descriptions"]
+        study = studies[int(random.random() * len(studies))]
+        description = {SUMMARY: "Report", ADDENDUM: "Addendum", RADIOLOGY: study}[kind]
         found = tuple(sorted(marks.get(note.note_id, ())))
         documents.append(Document(kind, note.category, description, note.text, found))
     return documents
@@ -144,6 +149,16 @@ def _documents(encounter: Encounter) -> list[Document]:
 def _other_notes() -> dict[str, dict[str, Any]]:
     file = resources.files("nosology.corpora.simulation").joinpath("data", "other_notes.toml")
     return tomllib.loads(file.read_text(encoding="utf-8"))
+
+
+def _addenda(random: Random) -> list[Document]:
+    """For some admissions, what was added to the summary later."""
+    if random.random() >= _ADDENDUM_SHARE:
+        return []
+    lines = read_phrasing().filler["course_filler"]
+    said = " ".join(lines[int(random.random() * len(lines))] for _ in range(2 + int(random.random() * 4)))
+    by = f"[**Name6 (MD) {100 + int(random.random() * 900)}**]"
+    return [Document(ADDENDUM, "Discharge summary", "Addendum", f"ADDENDUM:  {said}\n\nCompleted by:{by}\n")]
 
 
 def _others(random: Random) -> list[Document]:

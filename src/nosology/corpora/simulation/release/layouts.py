@@ -31,7 +31,7 @@ class Placed(NamedTuple):
     document: Document
 
 
-class Written(NamedTuple):
+class ChartRows(NamedTuple):
     """What one chart adds to a release: lines by table, and its documents."""
 
     hadm_id: int
@@ -51,15 +51,15 @@ class Layout(Protocol):
         """The tables of codes and titles, with their lines."""
         ...
 
-    def write(self, part: int, chart: Chart) -> Written:
+    def write(self, part: int, chart: Chart) -> ChartRows:
         """The lines of a chart of one of the parts."""
         ...
 
 
-def evidence_of(written: Written) -> dict[str, object] | None:
+def evidence_of(rows: ChartRows) -> dict[str, object] | None:
     """A chart's evidence in MDACE's form; None where no document has any."""
-    notes = [_note(placed) for placed in written.documents if placed.document.marks]
-    return {"hadm_id": written.hadm_id, "comment": "", "notes": notes} if notes else None
+    notes = [_note(placed) for placed in rows.documents if placed.document.marks]
+    return {"hadm_id": rows.hadm_id, "comment": "", "notes": notes} if notes else None
 
 
 def _note(placed: Placed) -> dict[str, object]:

@@ -8,13 +8,12 @@ from random import Random
 import numpy as np
 
 from nosology.codes.formats import compact_code
-from nosology.corpora.simulation.release.charts import ADDENDUM, SUMMARY, Chart, Charts, Document
-from nosology.corpora.simulation.release.layouts import Placed, Table, Written, listed_codes, quoted, unlisted
+from nosology.corpora.simulation.release.charts import ADDENDUM, NOTES_A_CHART, SUMMARY, Chart, Charts, Document
+from nosology.corpora.simulation.release.layouts import ChartRows, Placed, Table, listed_codes, quoted, unlisted
 from nosology.corpora.simulation.release.texts import wrapped
 
 FIRST_SUBJECT_ID, FIRST_HADM_ID = 200_000, 400_000
 """Beyond the ids of the real MIMIC-III: no simulated admission is ever taken for a real one, by split ids say."""
-_NOTES_A_CHART = 4
 _ERROR_SHARE, _ORPHAN_SHARE = 0.02, 0.15
 _SHORT_TITLE = 24
 
@@ -55,7 +54,7 @@ class Mimic3:
         for name, system in (("D_ICD_DIAGNOSES", "icd9cm"), ("D_ICD_PROCEDURES", "icd9proc")):
             yield Table(name, _DICTIONARY), _dictionary_lines(system, without)
 
-    def write(self, part: int, chart: Chart) -> Written:
+    def write(self, part: int, chart: Chart) -> ChartRows:
         """The rows of a chart."""
         who = f"{FIRST_SUBJECT_ID + chart.patient},{FIRST_HADM_ID + chart.index}"
         placed = [self._placed(chart, position) for position in range(len(chart.documents))]
@@ -69,17 +68,13 @@ class Mimic3:
         for row in placed:
             table = (_NOTES if _is_summary(row.document) else _OTHERS).path
             lines[table] = lines.get(table, "") + _note_line(chart, row, random)
-        return Written(FIRST_HADM_ID + chart.index, lines, placed)
+        return ChartRows(FIRST_HADM_ID + chart.index, lines, placed)
 
     def _placed(self, chart: Chart, position: int) -> Placed:
         document = chart.documents[position]
-        summaries = len(self._charts) * 2
-        row = (
-            chart.index * 2 + 1 + (document.kind == ADDENDUM)
-            if _is_summary(document)
-            else summaries + chart.index * _NOTES_A_CHART + position + 1
-        )
-        return Placed(row, document._replace(text=wrapped(document.text)))
+        row = chart.index * NOTES_A_CHART + position + 1
+        before = 0 if _is_summary(document) else len(self._charts) * NOTES_A_CHART
+        return Placed(before + row, document._replace(text=wrapped(document.text)))
 
 
 def _is_summary(document: Document) -> bool:

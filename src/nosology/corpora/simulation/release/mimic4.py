@@ -6,14 +6,21 @@ from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
 from nosology.codes.formats import compact_code
-from nosology.corpora.simulation.release.charts import ADDENDUM, RADIOLOGY, SUMMARY, Chart, Charts, Document
-from nosology.corpora.simulation.release.layouts import Placed, Table, Written, listed_codes, quoted, unlisted
+from nosology.corpora.simulation.release.charts import (
+    ADDENDUM,
+    NOTES_A_CHART,
+    RADIOLOGY,
+    SUMMARY,
+    Chart,
+    Charts,
+    Document,
+)
+from nosology.corpora.simulation.release.layouts import ChartRows, Placed, Table, listed_codes, quoted, unlisted
 from nosology.corpora.simulation.release.texts import with_blanks, wrapped
 
 FIRST_SUBJECT_ID, FIRST_HADM_ID = 30_000_000, 40_000_000
 """Beyond the ids of the real MIMIC-IV: no simulated admission is ever taken for a real one, by split ids say."""
 _PART_STEP = 1_000_000
-_DOCUMENTS_A_CHART = 5
 _KINDS = {SUMMARY: "DS", ADDENDUM: "AD", RADIOLOGY: "RR"}
 _VERSIONS = {"icd9cm": 9, "icd9proc": 9, "icd10cm": 10, "icd10pcs": 10}
 _PROCEDURES_OF = {"icd9cm": "icd9proc", "icd10cm": "icd10pcs"}
@@ -46,7 +53,7 @@ class Mimic4:
         for name, both in systems.items():
             yield Table(name, _DICTIONARY), _dictionary_lines(both, without)
 
-    def write(self, part: int, chart: Chart) -> Written:
+    def write(self, part: int, chart: Chart) -> ChartRows:
         """The rows of a chart."""
         subject = FIRST_SUBJECT_ID + part * _PART_STEP + chart.patient
         hadm = FIRST_HADM_ID + part * _PART_STEP + chart.index
@@ -64,12 +71,12 @@ class Mimic4:
         placed: list[Placed] = []
         for position, document in enumerate(chart.documents):
             if document.kind in _KINDS:
-                number = (chart.number - 1) * _DOCUMENTS_A_CHART + position + 1
+                number = (chart.number - 1) * NOTES_A_CHART + position + 1
                 row = Placed(f"{subject}-{_KINDS[document.kind]}-{number}", _as_printed(document))
                 table = (_RADIOLOGY if document.kind == RADIOLOGY else _DISCHARGE).path
                 lines[table] = lines.get(table, "") + _note_line(f"{subject},{hadm}", number, chart.discharged, row)
                 placed.append(row)
-        return Written(hadm, lines, placed)
+        return ChartRows(hadm, lines, placed)
 
 
 def _code(code: str, system: str) -> str:

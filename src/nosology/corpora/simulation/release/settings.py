@@ -13,7 +13,7 @@ from nosology.corpora.simulation.settings import SimulatedConfig
 from nosology.errors import ConfigError
 
 LABELS_PER_NOTE = 15.88
-_ADDENDA_AND_REPORTS = 0.14
+_ADDENDA_AND_REPORTS = 0.085
 _LEAST_CODES = 50
 _MOST_ADMISSIONS = 500_000
 

@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TypeVar, cast
 
 from nosology.errors import NosologyError
@@ -21,7 +22,7 @@ _task: Callable[[int], object] | None = None
 """What a forked worker does; set before the fork, so that nothing but numbers and results crosses over."""
 
 
-def in_order(task: Callable[[int], Result], numbers: Sequence[int], workers: int = 0) -> Iterator[Result]:
+def in_order(task: Callable[[int], Result], numbers: Sequence[int], workers: int = 0) -> Generator[Result, None, None]:
     """``task(number)`` for every number, in order, at most three a worker ahead of the one that is awaited.
 
     Args:
@@ -38,7 +39,9 @@ def in_order(task: Callable[[int], Result], numbers: Sequence[int], workers: int
     executor = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), initializer=_forget_signal_handlers)
     waiting: deque[Future[object]] = deque()
     try:
-        for number in numbers:
+        with _undisturbed():  # stopped while it starts, a pool cannot be shut down
+            waiting.append(executor.submit(_work, numbers[0]))
+        for number in numbers[1:]:
             waiting.append(executor.submit(_work, number))
             if len(waiting) > _AHEAD * workers:
                 yield cast(Result, waiting.popleft().result())
@@ -51,8 +54,19 @@ def in_order(task: Callable[[int], Result], numbers: Sequence[int], workers: int
         _task = None
 
 
+@contextmanager
+def _undisturbed() -> Generator[None, None, None]:
+    """Ctrl-C and SIGTERM take effect after the block."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _forget_signal_handlers() -> None:
     """What the command line does on SIGTERM or Ctrl-C is its own business: a worker just ends, or is told to."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -99,7 +99,8 @@ class Release:
             for table in self._layout.tables:
                 sinks[table.path].write(table.header.encode())
             evidence = stack.enter_context(_Evidence(folder, [part.system for part in self.parts]))
-            chapters = in_order(self._chapter, range(len(self._slices)), workers)
+            numbers = range(len(self._slices))
+            chapters = stack.enter_context(closing(in_order(self._chapter, numbers, workers)))
             for number, (chapter, place) in enumerate(zip(chapters, self._slices, strict=True), start=1):
                 for path, content in chapter.tables.items():
                     sinks[path].write(content)
@@ -117,12 +118,12 @@ class Release:
         tables: dict[str, list[str]] = {}
         evidence: list[tuple[int, str]] = []
         for index in range(start, stop):
-            written = self._layout.write(part, self.parts[part].chart(index))
-            for path, lines in written.lines.items():
+            rows = self._layout.write(part, self.parts[part].chart(index))
+            for path, lines in rows.lines.items():
                 tables.setdefault(path, []).append(lines)
-            chart = evidence_of(written)
+            chart = evidence_of(rows)
             if chart is not None:
-                evidence.append((written.hadm_id, evidence_line(chart)))
+                evidence.append((rows.hadm_id, evidence_line(chart)))
         return _Chapter({path: "".join(lines).encode() for path, lines in tables.items()}, evidence)
 
     def _summary(self, folder: Path) -> Written:
