@@ -187,18 +187,21 @@ def _print_tables(tables: Sequence[StatisticsTable]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    room = Console().width
     for one in tables:
+        widths = _widths(one, room)
         table = Table(
             title=one.title, title_justify="left", title_style="bold cyan", caption=one.note or None,
             caption_justify="left", caption_style="dim", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False,
             padding=(0, 1), show_header=any(one.columns),
         )  # fmt: skip
-        for position, (heading, width) in enumerate(zip(one.columns, _widths(one, console.width), strict=True)):
+        for position, (heading, width) in enumerate(zip(one.columns, widths, strict=True)):
             justify = "left" if position < one.words else "right"
             table.add_column(heading, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
         for row in one.rows:
             table.add_row(*map(Text, row))
+        # A table that cannot be made narrow enough runs over: a cut number would be a wrong one.
+        console = Console(width=max(room, sum(widths) + _GAP * (len(widths) - 1)))
         console.print(table)
         console.print()
 

@@ -27,7 +27,8 @@ def _splits(statistics: CorpusStatistics) -> Iterator[str]:
     for split in statistics.splits:
         if split.absent_codes:
             yield (
-                f"{_many(split.absent_codes, 'code', 'codes')} of {split.name} never occur in training "
+                f"{_many(split.absent_codes, 'code', 'codes')} of {split.name} never "
+                f"{'occurs' if split.absent_codes == 1 else 'occur'} in training "
                 f"({100 * split.absent_share:.1f} % of its occurrences, {split.absent_documents:,} documents): "
                 "a coder that learns labels only cannot find them"
             )
@@ -41,7 +42,7 @@ def _duplicates(statistics: CorpusStatistics) -> Iterator[str]:
         return
     if found.across_splits:
         yield (
-            f"{_many(found.across_splits, 'pair', 'pairs')} of near-duplicate notes lie in two splits: "
+            f"{_many(found.across_splits, 'pair', 'pairs')} of near-duplicate notes across two splits: "
             "what is learnt from one is tested on the other"
         )
     if found.pairs:
@@ -56,7 +57,7 @@ def _codes(statistics: CorpusStatistics) -> Iterator[str]:
     if validity.invalid:
         examples = ", ".join(code for code, _ in validity.examples)
         yield (
-            f"{_many(validity.invalid_codes, 'code', 'codes')} were not in force on the document's date, "
+            f"{_many(validity.invalid_codes, 'code was', 'codes were')} not in force on the document's date, "
             f"{validity.invalid:,} of {validity.checked:,} occurrences (such as {examples})"
         )
     if statistics.unknown_codes:
