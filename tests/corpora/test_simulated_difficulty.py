@@ -112,15 +112,9 @@ def test_tfidf_baseline_lands_between_the_bounds(benchmark: ModuleType) -> None:
 
 @pytest.mark.slow
 def test_default_coder_lands_between_the_bounds(benchmark: ModuleType) -> None:
-    from nosology.coder import Coder
-    from nosology.config import Recipe
-    from nosology.config import SimulatedConfig as Section
-
     corpus, _ = simulate_with_truth(SimulatedConfig(n_admissions=2000))
     train, test = corpus.split("train"), corpus.split("test")
-    coder = Coder.fit(train, Recipe(corpus=Section()))
-    scored = [{s.code: float(s.assigned) for s in coder.code(encounter).codes} for encounter in test]
-    result = benchmark.difficulty(train, test, scored, 0.5)
+    result = benchmark.difficulty(train, test, benchmark.score_by_coder(train, test), 0.5)
     head, tail = _head_and_tail(result)
     assert _HARDEST <= result.f1 <= _EASIEST
     assert tail <= head / 2
