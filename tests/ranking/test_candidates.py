@@ -321,3 +321,26 @@ def digest() -> str:
 def test_a_fit_does_not_depend_on_the_order_of_hashes() -> None:
     script = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})" + _DIGEST
     assert run_python(script, hash_seed=1) == run_python(script, hash_seed=2)
+
+
+def test_a_misspelt_expression_is_found_where_it_stands() -> None:
+    source = MentionSource.fit(training_set(make_corpus(20).encounters))
+    assert source is not None
+    stream = build_stream(Encounter("e", (Note("n", "Treated for pnuemonia at home."),)))
+    mentions = source.candidates(stream).mentions["J18.9"]
+    assert (2,) in [mention.words for mention in mentions]
+    row = source.candidates(stream).features[source.candidates(stream).codes.index("J18.9")]
+    assert row[source.feature_names.index("key_hits")] == 1.0
+    assert row[source.feature_names.index("surface_hits")] == 0.0
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_word_of_training_notes_is_no_typo(known: bool) -> None:
+    corpus = make_corpus(20)
+    extra = Encounter("x", (Note("y", "Osteoporasis of fish." if known else "Fish."),), (), "p", "train")
+    source = MentionSource.fit(training_set([*corpus.encounters, extra]))
+    assert source is not None
+    found = source.candidates(build_stream(Encounter("e", (Note("n", "Known osteoporasis."),))))
+    keys = source.feature_names.index("key_hits")
+    hits = {code: row[keys] for code, row in zip(found.codes, found.features, strict=True)}
+    assert hits.get("M81.0", 0.0) == (0.0 if known else 1.0)

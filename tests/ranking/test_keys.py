@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from nosology.knowledge.matching import ExactMatcher
 from nosology.knowledge.stream import TokenStream, build_stream
+from nosology.knowledge.vocabulary import concepts_of
 from nosology.ranking.keys import (
     _REACH,
     Found,
@@ -168,3 +169,11 @@ def test_state_round_trip() -> None:
     assert (again.texts, again.codes) == (table.texts, table.codes)
     for name, array in table.state()[0].items():
         assert (again.state()[0][name] == array).all()
+
+
+def test_a_place_in_another_note_hides_no_match() -> None:
+    notes = (Note("a", "stone"), Note("b", "kidney has one big and very hard stone"))
+    stream = build_stream(Encounter("e", notes))
+    (renal,), (stone,) = concepts_of("kidney"), concepts_of("stone")
+    found = KeyFinder([(renal, stone)], {renal: 5.0, stone: 1.0}).find(stream)
+    assert [match.words for match in found[0]] == [(1, 8)]

@@ -6,18 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from nosology.knowledge.base import Expression
-from nosology.knowledge.vocabulary import key_of
+from nosology.knowledge.term_index import IDLE
+from nosology.knowledge.vocabulary import concepts_of, ignored_words
 from nosology.preprocessing.languages import words_of
 
 _LONGEST = 10
-_IDLE_PHRASES = frozenset(
-    word
-    for phrase in (
-        "unspecified other specified nos nec not elsewhere classified type",
-        "initial encounter subsequent",
-    )
-    for word in phrase.split()
-) | {"sequela", "disease", "disorder", "site"}
+_IDLE = IDLE | {"not"}
+"""A title's "not" belongs to "not elsewhere classified"."""
 
 
 def term_key(text: str, language: str) -> tuple[str, ...]:
@@ -27,8 +22,9 @@ def term_key(text: str, language: str) -> tuple[str, ...]:
         text: as a title or term is written.
         language: ISO 639-1.
     """
-    words = [word for word in words_of(text) if word not in _IDLE_PHRASES]
-    return key_of(words, language) if words else ()
+    ignored = ignored_words(language)
+    concepts = {concept for word in words_of(text) if word not in ignored for concept in concepts_of(word)}
+    return tuple(sorted(concepts - _IDLE))
 
 
 def keys_by_code(expressions: Iterable[Expression]) -> dict[str, list[tuple[str, ...]]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -113,24 +113,30 @@ class KeyFinder:
         for number, key in enumerate(keys):
             self._by_rarest[max(key, key=lambda concept: (rarity.get(concept, np.inf), concept))].append(number)
 
-    def find(self, stream: TokenStream) -> Found:
-        """Every key whose concepts lie within reach of each other in one note."""
+    def find(self, stream: TokenStream, positions: Mapping[str, list[int]] | None = None) -> Found:
+        """Every key whose concepts lie within reach of each other in one note.
+
+        Args:
+            stream: the encounter's words.
+            positions: where each concept stands, rising; the stream's own by default.
+        """
         found: Found = {}
-        positions = stream.positions
-        for concept, places in positions.items():
+        positions = stream.positions if positions is None else positions
+        for concept in positions:
             for number in self._by_rarest.get(concept, ()):
                 key = self._keys[number]
                 if all(other in positions for other in key):
-                    matches = _windows(stream, key, concept, places)
+                    matches = _windows(stream, positions, key, concept)
                     if matches:
                         found[number] = matches
         return found
 
 
-def _windows(stream: TokenStream, key: tuple[str, ...], rarest: str, places: list[int]) -> list[Match]:
+def _windows(stream: TokenStream, positions: Mapping[str, list[int]], key: tuple[str, ...], rarest: str) -> list[Match]:
+    places = positions[rarest]
     if len(key) == 1:
         return [Match((place,), 0, 0) for place in places]
-    sentences, notes, positions = stream.sentence_list, stream.note_list, stream.positions
+    sentences, notes = stream.sentence_list, stream.note_list
     matches = set[Match]()
     for place in places:
         nearest = {_nearest(positions[concept], place, notes) for concept in key if concept != rarest}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from nosology.knowledge.base import Source
 from nosology.knowledge.matching import ExactMatcher
 from nosology.knowledge.stream import TokenStream
+from nosology.knowledge.tolerant import TypoIndex
+from nosology.knowledge.vocabulary import concepts_of, key_of
 from nosology.ranking import evidence_features, linking
 from nosology.ranking.detector import SpanDetector
 from nosology.ranking.evidence_features import Reading
-from nosology.ranking.keys import Found, KeyFinder, KeyTable, find_surfaces, mine, rarities, tabulate
+from nosology.ranking.keys import Found, KeyFinder, KeyTable, find_surfaces, mine, mined_phrases, rarities, tabulate
 from nosology.ranking.linking import Linker
 from nosology.ranking.source import Arrays, Mention, SourceOutput, TrainingSet
 
@@ -36,20 +38,26 @@ class MentionSource:
         surfaces: expressions as exact words.
         keys: expressions as sets of concepts.
         linker: finds the keys most like a span.
+        word_counts: training encounters with each word, sorted; a word that none has may be a misspelt one.
     """
 
     detector: SpanDetector
     surfaces: KeyTable
     keys: KeyTable
     linker: Linker
+    word_counts: dict[str, int]
     _matcher: ExactMatcher = field(init=False, repr=False)
     _finder: KeyFinder = field(init=False, repr=False)
+    _typos: TypoIndex = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         matcher = ExactMatcher(self.surfaces.texts)
         finder = KeyFinder([tuple(text.split()) for text in self.keys.texts], self.linker.concepts)
         object.__setattr__(self, "_matcher", matcher)
         object.__setattr__(self, "_finder", finder)
+        marked = {word for text in self.surfaces.texts for word in text.split()}
+        counts = {word: self.word_counts.get(word, 1) for word in sorted(marked)}
+        object.__setattr__(self, "_typos", TypoIndex(counts, self.word_counts.keys()))
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -72,11 +80,12 @@ class MentionSource:
         keys = tabulate(training, mined, rarity, [finder.find(example.stream) for example in training.examples])
         language = training.examples[0].stream.language
         linker = Linker.build(keys, _shortest_wordings(training, keys), rarity, language)
-        return MentionSource(detector, surfaces, keys, linker)
+        counts = Counter(word for example in training.examples for word in set(example.stream.words))
+        return MentionSource(detector, surfaces, keys, linker, dict(sorted(counts.items())))
 
     def candidates(self, stream: TokenStream) -> SourceOutput:
         reading = Reading(stream, self.detector.probabilities(stream))
-        found_keys = self._finder.find(stream)
+        found_keys = self._finder.find(stream, self._positions(stream))
         levels = [(self.surfaces, find_surfaces(self._matcher, stream)), (self.keys, found_keys)]
         rows = defaultdict[str, dict[int, list[float]]](dict)
         mentions = defaultdict[str, list[Mention]](list)
@@ -87,6 +96,22 @@ class MentionSource:
             rows[code][2 * _WIDTH] = row
             mentions[code] += linked.mentions[code]
         return SourceOutput(list(rows), _matrix(rows), mentions)
+
+    def _positions(self, stream: TokenStream) -> dict[str, list[int]]:
+        """Where each concept stands, misspelt words taken for the marked words that they were meant to be."""
+        known = self.word_counts
+        corrected = [
+            (index, correction)
+            for index, word in enumerate(stream.words)
+            if word not in known and (correction := self._typos.correct(word)) is not None
+        ]
+        if not corrected:
+            return stream.positions
+        positions = dict(stream.positions)
+        for index, correction in corrected:
+            for concept in concepts_of(correction):
+                positions[concept] = sorted({*positions.get(concept, ()), index})
+        return positions
 
     @staticmethod
     def _describe(
@@ -119,6 +144,8 @@ class MentionSource:
             part_arrays, part_strings = part.state()
             arrays |= {f"{name}.{key}": value for key, value in part_arrays.items()}
             strings |= {f"{name}.{key}": value for key, value in part_strings.items()}
+        arrays["word_counts"] = np.array(list(self.word_counts.values()), dtype=np.int64)
+        strings["words"] = list(self.word_counts)
         return arrays, strings
 
     def _parts(self) -> dict[str, SpanDetector | KeyTable | Linker]:
@@ -139,14 +166,12 @@ class MentionSource:
             KeyTable.from_state(*part("surfaces")),
             keys,
             Linker.from_state(keys, *part("linker")),
+            dict(zip(strings["words"], arrays["word_counts"].astype(np.int64).tolist(), strict=True)),
         )
 
 
 def _shortest_wordings(training: TrainingSet, keys: KeyTable) -> list[list[str]]:
     """For each key, the shortest words that it was mined from."""
-    from nosology.knowledge.vocabulary import key_of
-    from nosology.ranking.keys import mined_phrases
-
     shortest = dict[str, list[str]]()
     for example in training.examples:
         for words, _ in mined_phrases(example):
