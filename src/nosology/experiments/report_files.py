@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from nosology.checkpoint import writing_file
-from nosology.experiments.grid import duration
+from nosology.experiments.clock import duration
 from nosology.experiments.runner import Results
 from nosology.experiments.table_formats import to_csv, to_latex, to_markdown
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from nosology.coder import Coder
 from nosology.config import Recipe, to_toml
 from nosology.errors import ConfigError, MissingExtraError
 from nosology.evaluation import count_codes, evaluate
+from nosology.experiments.clock import Clock
 from nosology.experiments.runs import Material, Progress, without_path
 from nosology.experiments.search_space import SearchArm, Value, describe_space
 from nosology.types import CodedEncounter
@@ -115,20 +117,17 @@ def tune(search: Search, material: Material, *, progress: Progress, tell: Callab
     """
     _check_metric(search.metric, material)
     studies = _open_studies(search, material)
-    done = sum(len(_finished(study)) for study in studies.values())
+    clock = Clock(search.trials * len(search.arms), sum(len(_finished(study)) for study in studies.values()))
     for number in range(search.trials):
-        for arm in search.arms:
+        for place, arm in enumerate(search.arms):
             if len(_finished(studies[arm.name])) > number:
                 continue
-            label = f"{arm.name}, trial {number + 1} of {search.trials}"
-            report = _share_of(progress, label, done, search.trials * len(search.arms))
-            tell(f"{label}: {_run_trial(search, arm, studies[arm.name], number, material, report)}")
-            done += 1
+            label, started = f"{arm.name}, trial {number + 1} of {search.trials}", time.monotonic()
+            went = _run_trial(search, arm, studies[arm.name], number, material, clock.report(label, progress))
+            clock.ended(arm.name, time.monotonic() - started)
+            names = [one.name for one in search.arms]
+            tell(f"{label}: {went}{clock.left(names[place + 1 :] + names * (search.trials - number - 1))}")
     return _write(search, _gather(search, studies))
-
-
-def _share_of(progress: Progress, label: str, done: int, total: int) -> Progress:
-    return lambda stage, share: progress(f"{label}: {stage}", (done + min(max(share, 0.0), 1.0)) / total)
 
 
 def _check_metric(metric: str, material: Material) -> None:
@@ -144,7 +143,7 @@ def _open_studies(search: Search, material: Material) -> dict[str, Study]:
     """One study an arm; what a killed process left running is marked and done again."""
     optuna = _import_optuna()
     storage = _open_journal(search.folder / JOURNAL)
-    studies = dict[str, Study]()
+    studies: dict[str, Study] = {}
     for arm in search.arms:
         study = optuna.create_study(study_name=arm.name, storage=storage, direction="maximize", load_if_exists=True)
         mark = _digest(search, arm, material)
