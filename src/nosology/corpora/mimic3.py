@@ -49,6 +49,8 @@ _METADATA = {
     "ethnicity": "ethnicity",
 }
 _SUMMARY = "discharge summary"
+_RELEASE_ROWS = {NOTES: 2_083_180, "DIAGNOSES_ICD": 651_047, "PROCEDURES_ICD": 240_095}
+_REAL_HADM = (100_001, 199_999)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,29 +120,31 @@ class Mimic3:
             rows, coded = self._read_codes_as_caml(source, np.unique(notes.hadm), vocabulary, journal)
         else:
             rows, coded = self._read_codes(source, vocabulary, malformed, journal), None
-        journal.warn("codes do not have the shape of ICD-9; kept as written", len(malformed), sorted(malformed))
+        journal.warn("codes without the shape of ICD-9, kept as written", len(malformed), sorted(malformed))
         known = set[tuple[str, str]]()
         for kind in self._kinds:
             table = source.open(kind.titles, ("icd9_code",))
             known |= read_known_codes(table, {"": kind.system}, "icd9_code")
         systems = tuple(kind.system for kind in self._kinds)
         metadata = read_metadata(source, ADMISSIONS, _METADATA)
-        return Material(notes, texts, rows, vocabulary, systems, known, metadata, coded is not None, coded)
+        caml = coded is not None
+        return Material(
+            notes, texts, rows, vocabulary, systems, known, metadata, count_repeats=caml, keep_uncoded=coded
+        )
 
     # --- notes ---
 
     def _read_notes(self, source: Source, texts: TextSpill, journal: Journal) -> NoteRows:
         counts, collector = Counter[str](), NoteCollector(texts)
         table = source.open(NOTES, _NOTE_COLUMNS, _NOTE_OPTIONAL)
-        highest = 0
         for records in table.records():
-            highest = max(highest, int(records.numbers("row_id").max()))
             self._take_notes(records, collector, counts)
-        _warn_of_missing_rows(journal, source.name(NOTES), table.rows, highest)
         self._tell_of_notes(journal, table.rows, counts, collector)
         if not counts["kept"]:
             raise CorpusError("no discharge summary is left of this table; is it the whole file?", path=table.path)
-        return with_unique_ids(collector.rows(), table.path)
+        notes = with_unique_ids(collector.rows(), table.path)
+        _compare_row_counts(journal, NOTES, table.rows, notes.hadm)
+        return notes
 
     def _take_notes(self, records: Records, collector: NoteCollector, counts: Counter[str]) -> None:
         compute = import_compute()
@@ -184,7 +188,7 @@ class Mimic3:
     def _tell_of_notes(self, journal: Journal, rows: int, counts: Counter[str], collector: NoteCollector) -> None:
         journal.count(f"rows of {NOTES}", rows)
         journal.count("discharge summaries and addenda", counts["summaries"])
-        journal.warn("discharge summaries have no HADM_ID; left out", counts["blank"])
+        journal.warn("discharge summaries without HADM_ID, left out", counts["blank"])
         journal.count("of them without HADM_ID, left out", counts["blank"])
         if self._options.caml_compatible:
             journal.decide("Notes marked ISERROR were kept, as CAML kept them.")
@@ -212,6 +216,7 @@ class Mimic3:
             table = source.open(kind.table, _CODE_COLUMNS.values())
             rows = read_code_rows(table, _CODE_COLUMNS, {"": kind.system}, vocabulary, malformed)
             journal.count(f"rows of {kind.table}", table.rows)
+            _compare_row_counts(journal, kind.table, table.rows, rows.hadm)
             parts.append(without_blanks(rows, kind.table, journal))
         journal.decide(
             "Codes were read as text: leading zeros stand, dots go by table (E codes after four characters). CAML read "
@@ -227,6 +232,7 @@ class Mimic3:
             table = source.open(kind.table, _CODE_COLUMNS.values())
             raw, hadm, blanks = _raw_codes(table.records())
             journal.count(f"rows of {kind.table}", table.rows)
+            _compare_row_counts(journal, kind.table, table.rows, hadm)
             read = caml_first_reading(raw, diagnosis=kind.name == "diagnoses", blanks_elsewhere=blanks)
             inside = np.isin(hadm, with_note)
             hadms.append(hadm[inside])
@@ -259,6 +265,14 @@ def _text(cells: Mapping[str, Any], column: str, count: int) -> NDArray[np.str_]
     return np.array([cell.strip() for cell in cells[column].to_pylist()], dtype=np.str_)
 
 
-def _warn_of_missing_rows(journal: Journal, name: str, rows: int, highest: int) -> None:
-    """ROW_ID counts the rows of the whole release: a higher one than there are rows says that some are missing."""
-    journal.warn(f"rows are missing from {name}: its ROW_ID runs to {highest:,}", max(highest - rows, 0))
+def _compare_row_counts(journal: Journal, table: str, rows: int, hadm: Integers) -> None:
+    """Tell where a table of the real release has not the rows it should have; a simulation's ids lie elsewhere."""
+    expected = _RELEASE_ROWS[table]
+    if rows != expected and _is_real(hadm):
+        message = f"rows that {table} has more or fewer than the {expected:,} of MIMIC-III v1.4"
+        journal.warn(message, abs(rows - expected))
+
+
+def _is_real(hadm: Integers) -> bool:
+    known = hadm[hadm >= 0]
+    return bool(len(known)) and _REAL_HADM[0] <= int(known.min()) and int(known.max()) <= _REAL_HADM[1]

@@ -111,14 +111,15 @@ class Mimic4:
     def read(self, source: Source, texts: TextSpill, journal: Journal) -> Material:
         notes = self._read_notes(source, texts, journal)
         vocabulary, malformed = Vocabulary(), Counter[str]()
-        rows = self._read_codes(source, vocabulary, malformed, journal)
-        journal.warn("codes do not have the shape of their version; kept as written", len(malformed), sorted(malformed))
+        rows, other = self._read_codes(source, vocabulary, malformed, journal)
+        journal.warn("codes without the shape of their version, kept as written", len(malformed), sorted(malformed))
         known = set[tuple[str, str]]()
         for kind in self._kinds:
             table = source.open(kind.titles, ("icd_code", "icd_version"))
             known |= read_known_codes(table, self._wanted(kind), "icd_code", "icd_version")
         systems = tuple(kind.systems[self._digits] for kind in self._kinds)
-        return Material(notes, texts, rows, vocabulary, systems, known, read_metadata(source, ADMISSIONS, _METADATA))
+        metadata = read_metadata(source, ADMISSIONS, _METADATA)
+        return Material(notes, texts, rows, vocabulary, systems, known, metadata, of_other_version=other)
 
     def _wanted(self, kind: _Kind) -> dict[str, str]:
         return {self._digits: kind.systems[self._digits]}
@@ -131,7 +132,7 @@ class Mimic4:
         for records in table.records():
             _take_notes(records, collector, counts)
         journal.count("rows of note/discharge", table.rows)
-        journal.warn("discharge notes have no hadm_id; left out", counts["blank"])
+        journal.warn("discharge notes without hadm_id, left out", counts["blank"])
         journal.count("notes without hadm_id, left out", counts["blank"])
         journal.count("notes without text, left out", counts["empty"])
         journal.count("notes with the text of another note of the admission, left out", collector.repeats)
@@ -144,7 +145,7 @@ class Mimic4:
 
     def _read_codes(
         self, source: Source, vocabulary: Vocabulary, malformed: Counter[str], journal: Journal
-    ) -> CodeRows:
+    ) -> tuple[CodeRows, NDArray[np.int64]]:
         parts = list[CodeRows]()
         for kind in self._kinds:
             table = source.open(kind.table, _CODE_COLUMNS.values())
@@ -159,7 +160,8 @@ class Mimic4:
             f"Only admissions coded in ICD-{self._digits} were read; of admissions with codes of both versions, those "
             f"with more ICD-{self._digits} codes, and of them these codes only (Edin et al. keep them under both)."
         )
-        return rows.where(keep)
+        kept = rows.where(keep)
+        return kept, np.setdiff1d(rows.hadm, kept.hadm)
 
 
 def _take_notes(records: Records, collector: NoteCollector, counts: Counter[str]) -> None:
@@ -193,6 +195,6 @@ def _rows_of_version(rows: CodeRows, of_version: NDArray[np.bool_], journal: Jou
     journal.count("admissions with codes of both versions", int(mixed.sum()))
     examples = [str(value) for value in hadm[mixed].tolist()]
     journal.warn(
-        "admissions have codes of both versions; the version of most of their codes counts", int(mixed.sum()), examples
+        "admissions with codes of both versions, put where most of their codes are", int(mixed.sum()), examples
     )
     return wanted & main[place]

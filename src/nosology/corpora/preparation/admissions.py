@@ -23,7 +23,7 @@ _SHORT_BYTES = 64
 def without_blanks(rows: CodeRows, table: str, journal: Journal) -> CodeRows:
     """The rows that have an admission and a code; the others are counted."""
     blank = (rows.hadm < 0) | (rows.code < 0)
-    journal.warn(f"rows of {table} have no code or no HADM_ID; left out", int(blank.sum()))
+    journal.warn(f"rows of {table} without code or HADM_ID, left out", int(blank.sum()))
     journal.count(f"rows of {table} without code or HADM_ID, left out", int(blank.sum()))
     return rows.where(~blank)
 

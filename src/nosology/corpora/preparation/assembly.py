@@ -42,6 +42,7 @@ class Material:
         known: (code, system) that the release's tables of titles list.
         metadata: further columns by admission.
         count_repeats: count a code twice where an admission has it twice, to rank codes as CAML does.
+        of_other_version: admissions whose codes are not of the version that was asked for.
         keep_uncoded: keep admissions that have rows in the code tables but no code in them, as CAML does.
     """
 
@@ -53,7 +54,8 @@ class Material:
     known: set[tuple[str, str]]
     metadata: Mapping[int, Mapping[str, str]] = field(default_factory=dict[int, Mapping[str, str]])
     count_repeats: bool = False
-    keep_uncoded: NDArray[np.int64] | None = None
+    keep_uncoded: Integers | None = None
+    of_other_version: Integers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def assemble(
 
 def _warn_of_two_patients(notes: NoteRows, journal: Journal) -> None:
     wrong = np.unique(notes.hadm[first_subjects(notes) != notes.subject])
-    journal.warn("admissions stand under two patients; the first is taken", len(wrong), _ids(wrong))
+    journal.warn("admissions under two patients, of which the first is taken", len(wrong), _ids(wrong))
 
 
 def _join(material: Material, journal: Journal) -> _Admissions:
@@ -112,7 +114,7 @@ def _join(material: Material, journal: Journal) -> _Admissions:
     number = _numbers(rows.hadm, hadm)
     without_note = np.unique(rows.hadm[number < 0])
     journal.count("admissions with codes and no kept note, left out", len(without_note))
-    journal.warn("admissions have codes and no discharge summary; left out", len(without_note), _ids(without_note))
+    journal.warn("admissions with codes and no kept note, left out", len(without_note), _ids(without_note))
     labels, repeats = group_codes(rows.where(number >= 0), number[number >= 0], len(hadm))
     journal.count("rows of codes that repeat a code of their admission, left out", repeats)
     last = np.append(first[1:], len(notes)).astype(np.int64)
@@ -125,9 +127,13 @@ def _without_uncoded(admissions: _Admissions, material: Material, journal: Journ
     keep = admissions.labels.sizes > 0
     if material.keep_uncoded is not None:
         keep |= np.isin(admissions.hadm, material.keep_uncoded)
-    left_out = admissions.hadm[~keep]
-    journal.count("admissions with a note and no codes, left out", len(left_out))
-    journal.warn("admissions have a discharge summary and no codes; left out", len(left_out), _ids(left_out))
+    other = np.zeros_like(keep)
+    if material.of_other_version is not None:
+        other = ~keep & np.isin(admissions.hadm, material.of_other_version)
+        journal.count("admissions with a note and codes of the other version, left out", int(other.sum()))
+    uncoded = admissions.hadm[~keep & ~other]
+    journal.count("admissions with a note and no codes, left out", len(uncoded))
+    journal.warn("admissions with a note and no codes, left out", len(uncoded), _ids(uncoded))
     return admissions.at(np.flatnonzero(keep))
 
 
@@ -199,10 +205,10 @@ def _published_split(admissions: _Admissions, files: tuple[Path, ...], journal: 
         problem = f"the ids match no admission of {' and '.join(empty)} (matched: {told}); are they of this release?"
         raise CorpusError(problem, path=files[0] if len(files) == 1 else files[0].parent)
     missing = sorted(set(chosen) - set(admissions.hadm.tolist()))
-    journal.warn("ids of the published splits match no admission that is kept", len(missing), _ids(missing))
+    journal.warn("ids of the published splits that match no kept admission", len(missing), _ids(missing))
     unlisted = admissions.hadm[splits == ""]
     journal.count("admissions in no published split, left out", len(unlisted))
-    journal.warn("admissions stand in no published split; left out", len(unlisted), _ids(unlisted))
+    journal.warn("admissions in no published split, left out", len(unlisted), _ids(unlisted))
     journal.decide(f"Published splits from {', '.join(file.name for file in files)}; matched: {told}.")
     return replace(admissions, split=splits).at(np.flatnonzero(splits != ""))
 
@@ -228,7 +234,7 @@ def _unknown_codes(labels: Labels, material: Material, journal: Journal) -> set[
         for _ in range(count)
     )
     first = [code for code, _ in counts.most_common(_MANY)]
-    journal.warn("codes are in none of the release's tables of titles (D_ICD); kept", len(counts), first)
+    journal.warn("codes in none of the release's tables of titles (D_ICD), kept", len(counts), first)
     journal.count("labels whose code is in no table of titles, kept", counts.total())
     return set(counts)
 

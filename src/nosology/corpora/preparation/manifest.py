@@ -32,7 +32,7 @@ class Warned:
     """Something found in the raw files that a person should know.
 
     Args:
-        message: what, as a sentence without note text.
+        message: what, in the plural and without note text.
         count: how many records.
         examples: the ids of the first few.
     """
@@ -42,8 +42,12 @@ class Warned:
     examples: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        shown = f" (such as {', '.join(self.examples)})" if self.examples else ""
-        return f"{self.count:,} {self.message}{shown}"
+        shown = (
+            f" ({', '.join(self.examples)}{', ...' if self.count > len(self.examples) else ''})"
+            if self.examples
+            else ""
+        )
+        return f"{self.message}: {self.count:,}{shown}"
 
 
 @dataclass(slots=True)

@@ -176,6 +176,8 @@ def _record_chunks(file: HashedFile, path: Path) -> Iterator[_Chunk]:
     carry, line = b"", 1
     for block in file.blocks():
         data = carry + block
+        if line == 1:
+            data = data.removeprefix(_BOM)
         chunk = _whole_records(data, line, path)
         if chunk is None:
             carry = data
@@ -230,10 +232,10 @@ def _unclosed(path: Path, line: int) -> CorpusError:
 
 
 def _split_header(chunk: _Chunk | None, path: Path) -> tuple[list[str], _Chunk]:
-    if chunk is None:
+    if chunk is None or not chunk.data.strip():
         raise CorpusError("the file is empty; download it again", path=path)
     first, rest = chunk.data[: int(chunk.ends[0])], chunk.data[int(chunk.ends[0]) + 1 :]
-    names = first.removeprefix(_BOM).decode("utf-8", errors="replace").strip().split(",")
+    names = first.decode("utf-8", errors="replace").strip().split(",")
     header = [name.strip().strip('"').lower() for name in names]
     lines = first.count(b"\n") + 1
     return header, _Chunk(rest, chunk.ends[1:] - len(first) - 1, chunk.first_line + lines)

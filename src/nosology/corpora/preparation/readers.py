@@ -79,8 +79,8 @@ def prepare_corpus(
         "labels": sum(len(encounter.codes or ()) for encounter in corpus),
     }
     journal = Journal(counts)
-    journal.warn("records were broken; left out", len(corpus.skipped))
-    journal.warn("codes are in no table of their system; kept", len(corpus.unknown_codes), sorted(corpus.unknown_codes))
+    journal.warn("broken records, left out", len(corpus.skipped))
+    journal.warn("codes in no table of their system, kept", len(corpus.unknown_codes), sorted(corpus.unknown_codes))
     facts = {path: file_facts(file) for path, file in files.items()}
     manifest = Manifest(name, options, facts, journal.counts, (), tuple(journal.warnings))
     return write_prepared(out, corpus, manifest), False
