@@ -108,7 +108,7 @@ def test_splits_of_another_corpus_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"s\.feather: none of its ids is an admission of the notes"):
         read_edin_files(notes, splits=splits)
     write(tmp_path / "s.feather", {"_id": [21], "split": ["held out"]})
-    with pytest.raises(CorpusError, match=r"s\.feather:1 \[21\]: the split is none of train, val and test"):
+    with pytest.raises(CorpusError, match=r"s\.feather:1: the split is none of train, dev \(or val\), test"):
         read_edin_files(notes, splits=splits)
 
 
@@ -146,23 +146,15 @@ def test_wrong_files(tmp_path: Path) -> None:
     (tmp_path / "n.feather").write_bytes(b"not a table")
     with pytest.raises(CorpusError, match=r"n\.feather: is not a readable table; write it again"):
         read_edin_files(tmp_path)
-    (tmp_path / "s.csv").write_text("x")
-    with pytest.raises(CorpusError, match=r"unknown kind of table; use \.feather or \.parquet"):
-        read_edin_files(tmp_path / "n.feather", splits=tmp_path / "s.csv")
+    write(tmp_path / "n.feather", ICD10)
+    (tmp_path / "s.txt").write_text("x")
+    with pytest.raises(CorpusError, match=r"s\.txt: unknown kind of file; use CAML's folder, \.feather"):
+        read_edin_files(tmp_path / "n.feather", splits=tmp_path / "s.txt")
+    with pytest.raises(CorpusError, match=r"s\.txt: unknown kind of table; use \.feather or \.parquet"):
+        read_edin_files(tmp_path / "s.txt")
     write(tmp_path / "n.feather", {"_id": [1], "icd9_diag": [["486"]]})
     with pytest.raises(CorpusError, match="has no column 'text'"):
         read_edin_files(tmp_path)
     write(tmp_path / "n.feather", {"text": ["t"], "icd9_diag": [["486"]]})
     with pytest.raises(CorpusError, match="has no column '_id' or 'hadm_id'"):
         read_edin_files(tmp_path)
-
-
-def test_the_published_splits_are_read(data_dir: Path, tmp_path: Path) -> None:
-    from nosology.corpora.edin_files import _read_splits
-
-    splits = _read_splits(data_dir / "mimic" / "splits_edin" / "mimiciii_clean_splits.feather")
-    assert {name: list(splits.values()).count(name) for name in ("train", "dev", "test")} == {
-        "train": 38_401,
-        "dev": 5_577,
-        "test": 8_734,
-    }

@@ -191,9 +191,8 @@ def _print_tables(tables: Sequence[StatisticsTable]) -> None:
     for one in tables:
         widths = _widths(one, room)
         table = Table(
-            title=one.title, title_justify="left", title_style="bold cyan", caption=one.note or None,
-            caption_justify="left", caption_style="dim", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False,
-            padding=(0, 1), show_header=any(one.columns),
+            title=one.title, title_justify="left", title_style="bold cyan", box=box.SIMPLE_HEAD, show_edge=False,
+            pad_edge=False, padding=(0, 1), show_header=any(one.columns),
         )  # fmt: skip
         for position, (heading, width) in enumerate(zip(one.columns, widths, strict=True)):
             justify = "left" if position < one.words else "right"
@@ -203,6 +202,8 @@ def _print_tables(tables: Sequence[StatisticsTable]) -> None:
         # A table that cannot be made narrow enough runs over: a cut number would be a wrong one.
         console = Console(width=max(room, sum(widths) + _GAP * (len(widths) - 1)))
         console.print(table)
+        if one.note:
+            console.print(Text(one.note, style="dim"))
         console.print()
 
 

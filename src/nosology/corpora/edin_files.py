@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, cast
 
 from nosology.codes import format_code
 from nosology.corpora.caml_files import icd9_system_of, whole_number
+from nosology.corpora.preparation.split_ids import read_split_ids
 from nosology.corpora.reading import OnError, Problems, is_folder, shown
 from nosology.errors import CodeError, ConfigError, CorpusError, MissingExtraError
 from nosology.types import Corpus, Encounter, GoldCode, Note
@@ -84,7 +85,7 @@ def read_edin_files_with_report(
     sources = _sources(Path(path), None if splits is None else Path(splits))
     problems = Problems(on_error)
     rows = _Rows(problems, version)
-    split_of = {} if sources.splits is None else _read_splits(sources.splits)
+    split_of = {} if sources.splits is None else _split_of(sources.splits)
     for split, file in sources.notes:
         rows.read(file, split, split_of)
     if not rows.drafts:
@@ -124,17 +125,8 @@ def _tables(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in _FEATHER + _PARQUET)
 
 
-def _read_splits(path: Path) -> dict[str, str]:
-    split_of: dict[str, str] = {}
-    for number, row in _rows_of(path, lambda columns: [_id_column(columns, path), _column("split", columns, path)]):
-        admission, split = _id(next(iter(row.values()))), str(row["split"])
-        if split not in _SPLIT_FILES:
-            raise CorpusError(
-                "the split is none of train, val and test; mend the row",
-                path=path, line=number, record_id=shown(admission),
-            )  # fmt: skip
-        split_of[admission] = _SPLIT_FILES[split]
-    return split_of
+def _split_of(path: Path) -> dict[str, str]:
+    return {str(admission): split for admission, split in read_split_ids((path,)).items()}
 
 
 @dataclass(slots=True)
