@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nosology.knowledge.stream import TokenStream, build_stream
-from nosology.ranking import association
+from nosology.ranking import association_counts
 from nosology.ranking.association import FEATURES, AssociationOptions, AssociationSource
 from nosology.types import Encounter, GoldCode, Note
 from tiny_corpus import training_set
@@ -98,7 +98,7 @@ def test_mentions_are_the_words_of_the_n_gram(source: AssociationSource) -> None
 
 def test_rarer_n_grams_go_where_there_would_be_too_many_triples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Words of three notes only, then: one of two notes brings four triples more than there may be."""
-    monkeypatch.setattr(association, "_MOST_TRIPLES", 8)
+    monkeypatch.setattr(association_counts, "_MOST_TRIPLES", 8)
     few = AssociationSource.fit(TRAINING, {}, AssociationOptions())
     assert len(few.keys) > 0
     assert few.holders.min() >= 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +45,7 @@ class GramReader:
     """
 
     concepts: list[str]
+    _number_of: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_number_of", {concept: number for number, concept in enumerate(self.concepts, 1)})
@@ -58,7 +59,7 @@ class GramReader:
 
     def key(self, concepts: tuple[str, ...]) -> int | None:
         """The number of an n-gram given by its concepts; ``None`` if one is not in the vocabulary."""
-        number_of: dict[str, int] = self._number_of  # type: ignore[attr-defined]
+        number_of = self._number_of
         ids = [number_of.get(concept, 0) for concept in sorted(set(concepts))]
         if not ids or 0 in ids:
             return None
@@ -70,7 +71,7 @@ class GramReader:
 
     def _known_concepts(self, stream: TokenStream) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Number, word index and sentence of each concept in the text; 0 for one outside the vocabulary."""
-        number_of: dict[str, int] = self._number_of  # type: ignore[attr-defined]
+        number_of = self._number_of
         pairs = [
             (number_of.get(concept, 0), word) for word, concepts in enumerate(stream.concepts) for concept in concepts
         ]
