@@ -121,3 +121,19 @@ def test_a_stop_leaves_nothing(tmp_path: Path, number: signal.Signals, code: int
     assert process.returncode == code, told
     assert b"Traceback" not in told
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sends signals")
+def test_what_a_killed_run_leaves_is_removed_by_the_next(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        _command(tmp_path / "sim", "--admissions", "60000", "--words", "200", "--labels", "2"), stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".sim.building-*/NOTEEVENTS.csv")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.communicate(timeout=60)  # the pipe closes only when the workers have ended, too
+    assert not (tmp_path / "sim").exists()
+    assert run(["simulate", "mimic3", *SMALL, "--out", str(tmp_path / "sim")]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["sim"]

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,6 +20,8 @@ from nosology.errors import NosologyError
 Result = TypeVar("Result")
 
 _AHEAD = 3
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+_LOOK_SECONDS = 1.0
 _task: Callable[[int], object] | None = None
 """What a forked worker does; set before the fork, so that nothing but numbers and results crosses over."""
 
@@ -36,13 +40,13 @@ def in_order(task: Callable[[int], Result], numbers: Sequence[int], workers: int
         return
     global _task
     _task = task
-    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), initializer=_forget_signal_handlers)
+    fork = multiprocessing.get_context("fork")
+    executor = ProcessPoolExecutor(workers, fork, initializer=_begin_work, initargs=(os.getpid(),))
     waiting: deque[Future[object]] = deque()
     try:
-        with _undisturbed():  # stopped while it starts, a pool cannot be shut down
-            waiting.append(executor.submit(_work, numbers[0]))
-        for number in numbers[1:]:
-            waiting.append(executor.submit(_work, number))
+        for number in numbers:
+            with _undisturbed():  # stopped while it starts its workers, a pool loses them
+                waiting.append(executor.submit(_work, number))
             if len(waiting) > _AHEAD * workers:
                 yield cast(Result, waiting.popleft().result())
         while waiting:
@@ -56,19 +60,37 @@ def in_order(task: Callable[[int], Result], numbers: Sequence[int], workers: int
 
 @contextmanager
 def _undisturbed() -> Generator[None, None, None]:
-    """Ctrl-C and SIGTERM take effect after the block."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    """Ctrl-C and SIGTERM take effect after the block.
+
+    Their handlers are exchanged: a blocked signal would still reach the threads of numerical libraries, and from them
+    this one.
+    """
+    if threading.current_thread() is not threading.main_thread():  # handlers run in the main thread only
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _STOPS}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
-def _forget_signal_handlers() -> None:
+def _begin_work(parent: int) -> None:
     """What the command line does on SIGTERM or Ctrl-C is its own business: a worker just ends, or is told to."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End when the parent has been killed; nobody else would tell."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(1)
 
 
 def _work(number: int) -> object:
