@@ -108,7 +108,7 @@ def strongest_shares(
     places = np.flatnonzero(asked[columns] & (shares > 0.0))
     order = places[np.lexsort((owners[places], -shares[places], columns[places]))]
     numbers, starts = np.unique(columns[order], return_index=True)
-    ends = np.append(starts[1:], len(order))
+    ends = np.append(starts, len(order))[1:]
     entries, values = vector.columns[owners[order]].tolist(), shares[order].tolist()
     spans = zip(numbers.tolist(), starts.tolist(), ends.tolist(), strict=True)
     return {
