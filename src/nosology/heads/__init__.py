@@ -1,0 +1,1 @@
+"""Hidden states -> one logit per label: label attention in its published forms, and direct classification."""

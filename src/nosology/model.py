@@ -1,0 +1,51 @@
+"""A neural coder: an encoder, a head, and the values that pass between them."""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from nosology.encoders.base import Batch, Encoder, EncoderOutput
+from nosology.heads.base import GoldEvidence, Head, HeadOutput, TopAttention
+
+__all__ = ["Batch", "CodingModel", "Encoder", "EncoderOutput", "GoldEvidence", "Head", "HeadOutput"]
+
+
+class CodingModel(nn.Module):
+    """Scores labels for notes.
+
+    Args:
+        encoder: tokens -> states.
+        head: states -> logits; reads states of the encoder's width.
+    """
+
+    def __init__(self, encoder: Encoder, head: Head) -> None:
+        super().__init__()
+        if encoder.hidden_size != head.hidden_size:
+            raise ValueError(f"the encoder's states are {encoder.hidden_size} wide, the head reads {head.hidden_size}")
+        self.encoder = encoder
+        self.head = head
+
+    @property
+    def label_count(self) -> int:
+        """How many labels the head scores."""
+        return self.head.label_count
+
+    def forward(self, batch: Batch, labels: Int[Tensor, " label"] | None = None) -> HeadOutput:
+        """Logits of every label, or of the candidates ``labels`` alone, in their order."""
+        encoded = self.encoder(batch)
+        return self.head(encoded.hidden, encoded.mask, labels)
+
+    def attend(self, batch: Batch, labels: Int[Tensor, " label"], top: int) -> TopAttention:
+        """Weights and positions of the ``top`` most attended tokens of every candidate; see ``Head.attend``."""
+        encoded = self.encoder(batch)
+        return self.head.attend(encoded.hidden, encoded.mask, labels, top)
+
+    def forward_with_evidence(self, batch: Batch, evidence: GoldEvidence) -> tuple[HeadOutput, Float[Tensor, ""]]:
+        """Logits of every label and the loss of supervised attention, from one pass of the encoder."""
+        encoded = self.encoder(batch)
+        output = self.head(encoded.hidden, encoded.mask, None)
+        return output, self.head.evidence_loss(encoded.hidden, encoded.mask, evidence)
+
+    def __call__(self, batch: Batch, labels: Int[Tensor, " label"] | None = None) -> HeadOutput:
+        return super().__call__(batch, labels)
