@@ -18,7 +18,8 @@ SPAN = (Evidence("e0", (Span(0, 4),)),)
 
 def encounter(index: int, *codes: str) -> Encounter:
     gold = tuple(GoldCode(code, "icd10cm" if "." in code or len(code) == 3 else "icd10pcs", SPAN) for code in codes)
-    return Encounter(f"e{index}", (Note(f"e{index}", "text " * 9),), gold, f"a{index}", "dev")
+    service = {"service": "cardiology"} if index else {}
+    return Encounter(f"e{index}", (Note(f"e{index}", "text " * (index + 1)),), gold, f"a{index}", "dev", service)
 
 
 def coded(index: int, *codes: tuple[str, float]) -> CodedEncounter:
@@ -40,15 +41,20 @@ def make(
     name: str = "codiesp",
     train_counts: Mapping[str, int] | None = None,
     intervals: bool = True,
+    by: Sequence[str] = ("band",),
+    hierarchy: bool = False,
 ) -> EvaluationReport:
     corpus = Corpus(name, ("icd10cm", "icd10pcs"), tuple(encounters))
     plan = BootstrapPlan(replicates=50)
-    return evaluate(corpus, predictions, train_counts=train_counts, plan=plan, intervals=intervals)
+    chosen = [one for one in by if one != "band" or train_counts is not None]
+    return evaluate(
+        corpus, predictions, train_counts=train_counts, plan=plan, intervals=intervals, by=chosen, hierarchy=hierarchy
+    )
 
 
 def shown(report: EvaluationReport, width: int = 80) -> str:
     stream = io.StringIO()
-    render_report(report, Console(file=stream, width=width, force_terminal=False))
+    render_report(report, Console(file=stream, width=width, force_terminal=False), reliability=True)
     return stream.getvalue()
 
 
@@ -58,9 +64,11 @@ def row(text: str, first: str) -> list[str]:
 
 @pytest.mark.parametrize("width", [80, 100, 120, 200])
 def test_no_line_is_wider_than_the_terminal_and_none_is_cut(width: int) -> None:
-    text = shown(make(train_counts={"I10": 12345, "R52": 3}), width)
+    by = ("band", "system", "length", "service", "chapter")
+    text = shown(make(train_counts={"I10": 12345, "R52": 3}, by=by, hierarchy=True), width)
     assert max(cell_len(line) for line in text.splitlines()) <= width
-    assert "…" not in text
+    cut = [line.split("…")[0] for line in text.splitlines() if "…" in line]
+    assert all("-" in title for title in cut)  # titles of chapters may be shortened, numbers may not
 
 
 def test_the_numbers_are_those_of_the_report() -> None:
@@ -89,6 +97,32 @@ def test_parts_that_a_report_lacks_are_not_shown() -> None:
     assert "seen in training" not in text
     assert "interval" not in text.lower()
     assert "3 encounters of 3 groups" in text
+
+
+def test_nothing_is_shown_that_was_not_asked_for() -> None:
+    stream = io.StringIO()
+    render_report(make(train_counts={"I10": 12}, by=()), Console(file=stream, width=80, force_terminal=False))
+    text = stream.getvalue()
+    for title in ("By how often", "By chapter", "Wrong codes", "Probabilities"):
+        assert title not in text
+    assert len(text.splitlines()) <= 45  # about one screen
+
+
+def test_parts_and_hierarchy_when_asked_for() -> None:
+    text = shown(make(train_counts={"I10": 12}, by=("system", "length", "service", "chapter"), hierarchy=True))
+    assert row(text, "diagnoses (icd10cm)")[:4] == ["4", "0.667", "0.500", "0.571"]
+    assert row(text, "procedures (icd10pcs)")[:4] == ["1", "1.000", "1.000", "1.000"]
+    assert row(text, "cardiology")[:1] == ["2"]
+    assert row(text, "unknown")[:1] == ["1"]
+    assert row(text, "1 to 1 words")[0] == "1"
+    assert row(text, "I00-I99")[-8] == "1"
+    assert row(text, "other chapter than any gold code")[:3] == ["1", "100.0", "%"]
+    assert "with credit for ancestors: P " in text
+
+
+def test_how_codes_were_assigned_is_told() -> None:
+    report = evaluate(ENCOUNTERS, PREDICTIONS, decisions="one threshold (0.500), tuned on dev")
+    assert "Codes assigned by one threshold (0.500), tuned on dev." in shown(report)
 
 
 def test_wide_terminals_get_bars() -> None:

@@ -220,6 +220,8 @@ def decide(opened: Opened, evaluated: Corpus, choice: Choice, bands: FrequencyBa
         judged, how = rule.apply(judged), rule.describe()
         coded = None if coded is None else tuple(rule.decide(one) for one in coded)
         tuned_on = rule.tuned_on if isinstance(rule, Thresholds) else ()
+    if set(tuned_on) & {e.split for e in evaluated}:
+        how += ": the split evaluated, so the scores are too good"
     return Decided(judged, coded, rule, tuned_on, how, _codiesp(opened.corpus, evaluated, coded))
 
 

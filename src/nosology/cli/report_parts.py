@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nosology.evaluation.hierarchy import HierarchyScores
     from nosology.evaluation.parts import PartScores
 
-_NUMBERS = 52  # cells that the numbers of a table of parts take, with a space on each side
+_NUMBERS = 58  # cells that the numbers of a table of parts take, with the spaces between them
 _CONFUSED = 12  # pairs of siblings shown
 _TITLES = {
     "system": "code system",

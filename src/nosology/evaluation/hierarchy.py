@@ -46,7 +46,7 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """A code assigned where its sibling (a code below the same parent) was gold and missed.
+    """A code assigned where its sibling was gold and missed: a code below the same parent, inside one category.
 
     Args:
         gold: the code missed.
@@ -146,7 +146,9 @@ class _Builder:
             self.unknown += 1
             return [self._number(system, code, "code")]
         above = [found for name in reversed(table.ancestors(entry.code)) if (found := table.get(name)) is not None]
-        numbers = [self._number(system, node.code, node.kind) for node in (*above, entry)]
+        line = [*above, entry]
+        kinds = zip(line, _kinds([node.kind for node in line]), strict=True)
+        numbers = [self._number(system, node.code, kind) for node, kind in kinds]
         return numbers if entry.code == code else [*numbers, self._leaf(system, code, entry)]
 
     def _leaf(self, system: str, code: str, nearest: CodeEntry) -> int:
@@ -161,6 +163,12 @@ class _Builder:
             if system in self._tables:
                 self.titles.setdefault(code, self._tables[system].description(code))
         return number
+
+
+def _kinds(kinds: list[str]) -> list[str]:
+    """The kinds of a line of nodes; in a table of one's own, which has no chapters, told by their depth."""
+    own = kinds[0] != "chapter" and len(kinds) > 1
+    return ["chapter", "category", *("stem" for _ in kinds[2:])] if own else kinds
 
 
 def _augmented(judged: Judgements, tree: _Tree) -> Scores:
@@ -264,8 +272,10 @@ def _missed(judged: Judgements) -> Bools:
 
 
 def _with_parent(tree: _Tree, encounter: Ints, label: Ints) -> tuple[Ints, Ints]:
-    """Labels that have a parent, and keys that agree where encounter and parent do."""
-    below = tree.depths[label] > 1
+    """Labels that have a parent inside a category, and keys that agree where encounter and parent do."""
+    headings = np.array([kind in ("chapter", "block") for kind in tree.kinds], dtype=np.bool_)
+    parents = tree.paths[label, tree.depths[label] - 2]
+    below = (tree.depths[label] > 1) & ~headings[parents]
     encounter, label = encounter[below], label[below]
     parent = tree.paths[label, tree.depths[label] - 2]
     return label, encounter * max(len(tree.kinds), 1) + parent

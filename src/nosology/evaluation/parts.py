@@ -101,15 +101,16 @@ class Parting:
                 raise ConfigError("parts by frequency band need the training counts of the codes (train_counts)")
             return band_subsets(judged.labels, self.train_counts, self.bands or FrequencyBands.named("published"))
         if by in CODE_PARTS:
-            systems = systems_of(judged.labels, self.encounters, self.systems)
-            return system_subsets(systems) if by == "system" else level_subsets(systems, self.open_tables(systems), by)
+            tables = self.open_tables()
+            systems = systems_of(judged.labels, self.encounters, self.systems, tables)
+            return system_subsets(systems) if by == "system" else level_subsets(systems, tables, by)
         return length_subsets(self.encounters) if by == "length" else metadata_subsets(self.encounters, by)
 
-    def open_tables(self, systems: Mapping[str, str]) -> Mapping[str, CodeSystem]:
-        """The tables of the systems that occur, as far as they are known."""
+    def open_tables(self) -> Mapping[str, CodeSystem]:
+        """The tables of the code systems, as far as they are known."""
         if self.tables is not None:
             return self.tables
-        return {name: open_code_system(name) for name in sorted(set(systems.values())) if name in SYSTEMS}
+        return {name: open_code_system(name) for name in self.systems if name in SYSTEMS}
 
 
 def score_parts(

@@ -235,8 +235,9 @@ def evaluate_judged(
 
 
 def _hierarchy(judged: Judgements, parting: Parting) -> HierarchyScores:
-    systems = systems_of(judged.labels, parting.encounters, parting.systems)
-    return score_hierarchy(judged, systems, parting.open_tables(systems))
+    tables = parting.open_tables()
+    systems = systems_of(judged.labels, parting.encounters, parting.systems, tables)
+    return score_hierarchy(judged, systems, tables)
 
 
 def _codiesp_scores(

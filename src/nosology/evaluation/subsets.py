@@ -104,21 +104,30 @@ def band_subsets(codes: Iterable[str], train_counts: Mapping[str, int], bands: F
     )
 
 
-def systems_of(codes: Iterable[str], encounters: Iterable[Encounter], systems: Sequence[str]) -> dict[str, str]:
-    """The code system of each code: that of the gold code, or else the one whose codes look like it.
+def systems_of(
+    codes: Iterable[str],
+    encounters: Iterable[Encounter],
+    systems: Sequence[str],
+    tables: Mapping[str, CodeSystem] | None = None,
+) -> dict[str, str]:
+    """The code system of each code: that of the gold code, else the one that has it, else one whose codes look like it.
 
     Args:
         codes: every code that is gold, a candidate or in the label space.
         encounters: those evaluated; their gold codes name their systems.
-        systems: the corpus's; the first whose shape a code has is taken, the first of all where none fits.
+        systems: the corpus's; the first that fits is taken, the first of all where none does.
+        tables: code system -> its table.
     """
     known = {gold.code: gold.system for encounter in encounters for gold in encounter.codes or ()}
-    return {code: known.get(code) or _system_by_shape(code, systems) for code in codes}
+    if len(systems) < 2:
+        return {code: known.get(code) or (systems or [UNKNOWN])[0] for code in codes}
+    return {code: known.get(code) or _likely_system(code, systems, tables or {}) for code in codes}
 
 
-def _system_by_shape(code: str, systems: Sequence[str]) -> str:
-    fitting = [system for system in systems if system in SYSTEMS and has_code_shape(code, system)]
-    return (fitting or list(systems) or [UNKNOWN])[0]
+def _likely_system(code: str, systems: Sequence[str], tables: Mapping[str, CodeSystem]) -> str:
+    holding = (system for system in systems if system in tables and tables[system].get(code) is not None)
+    fitting = (system for system in systems if system in SYSTEMS and has_code_shape(code, system))
+    return next(holding, None) or next(fitting, None) or systems[0]
 
 
 def system_subsets(systems: Mapping[str, str]) -> tuple[Subset, ...]:
@@ -145,11 +154,18 @@ def level_subsets(systems: Mapping[str, str], tables: Mapping[str, CodeSystem], 
 
 
 def _heading(table: CodeSystem, code: str, level: str) -> tuple[str, str]:
-    """The (range, title) of the chapter or block that a code stands in."""
-    entry = table.nearest(code)
-    while entry is not None and entry.kind != level:
-        entry = None if entry.parent is None else table.get(entry.parent)
-    return (UNKNOWN, "") if entry is None else (entry.code, entry.description)
+    """The (range, title) of the chapter or block that a code stands in.
+
+    A table of one's own has no such kinds: there the chapter is what stands at the top, the block what stands below it.
+    """
+    nearest = table.nearest(code)
+    if nearest is None:
+        return UNKNOWN, ""
+    line = [table.require(name) for name in reversed(table.ancestors(nearest.code))] + [nearest]
+    named = [entry for entry in line if entry.kind == level]
+    own = [] if line[0].kind == "chapter" else line[slice(*((0, 1) if level == "chapter" else (1, 2)))]
+    found = (named or own or [None])[0]
+    return (UNKNOWN, "") if found is None else (found.code, found.description)
 
 
 def _grouped(by: str, found: Mapping[str, tuple[str, str]]) -> tuple[Subset, ...]:
