@@ -13,6 +13,7 @@ import pytest
 
 from nosology.coder import Coder
 from nosology.errors import CorpusError
+from nosology.ranked import RankedCandidates
 from nosology.types import CodedEncounter, Corpus, Encounter, GoldCode, Note
 from tiny_corpus import WORDINGS, make_corpus, make_encounter, make_recipe, run_python, without_evidence
 
@@ -236,6 +237,19 @@ def test_a_loaded_model_saves_the_same_files(folder: Path, tmp_path: Path) -> No
     different = {name for name in first if not name.endswith(".npz") and first[name] != second.get(name)}
     assert set(first) == set(second)
     assert different == set()
+
+
+def test_sources_come_back_in_the_order_of_their_features(coder: Coder, tmp_path: Path) -> None:
+    """The ranker knows features by place: a model of procedures, whose sources are more, was garbled once."""
+    own = coder.predictor
+    assert isinstance(own, RankedCandidates)
+    assert len(own.generator.sources) > 1
+    turned = replace(own.generator, sources=own.generator.sources[::-1])
+    other = replace(coder, predictor=replace(own, generator=turned))
+    other.save(tmp_path / "model")
+    loaded = Coder.from_pretrained(tmp_path / "model")
+    assert [loaded.code(encounter) for encounter in NEW] == [other.code(encounter) for encounter in NEW]
+    assert [loaded.code(encounter) for encounter in NEW] != [coder.code(encounter) for encounter in NEW]
 
 
 def test_the_folder_holds_plain_files_only(folder: Path) -> None:

@@ -156,12 +156,6 @@ def _table(
     subsets: Sequence[Subset],
 ) -> ScoreTable:
     space, groups, plan = list(setting.train_counts), setting.groups, setting.plan
-    summaries = {
-        system.name: aggregate_seeds(
-            system.judged, groups, figures=list(figures), subsets=subsets, label_space=space, plan=plan
-        )
-        for system in systems
-    }
     base = next(system for system in systems if system.name == reference)
     compared = {
         system.name: compare_systems(
@@ -169,6 +163,12 @@ def _table(
         )
         for system in systems
         if system is not base
+    }
+    summaries = {
+        system.name: aggregate_seeds(
+            system.judged, groups, figures=list(figures), subsets=subsets, label_space=space, plan=plan
+        )
+        for system in systems
     }
     columns = {figure: _column(figure, summaries, compared) for figure in figures}
     rows = tuple((system.name, tuple(columns[figure][system.name] for figure in figures)) for system in systems)
