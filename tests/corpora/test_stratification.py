@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nosology.corpora import stratification
 from nosology.corpora.splits import check_leakage
 from nosology.corpora.stratification import stratified_encounters, stratified_split
 from nosology.errors import ConfigError, CorpusError
@@ -35,20 +35,32 @@ def slow_split(groups: list[str], rows: list[list[int]], fractions: dict[str, fl
     def with_label(name: str, label: int) -> int:
         return sum(label in rows[i] for i in documents[name])
 
+    def lacking(split: int, label: int | None) -> float:
+        """Documents (with the label) that are due to a split and not in it."""
+        due = list(fractions.values())[split] * sum(label is None or label in row for row in rows)
+        held = [other for other, where in split_of.items() if where == split]
+        return due - sum(len(documents[one]) if label is None else with_label(one, label) for one in held)
+
+    def need(split: int, name: str) -> float:
+        total, share = 0.0, list(fractions.values())[split]
+        for label in sorted({label for i in documents[name] for label in rows[i]}):
+            count = sum(label in row for row in rows)
+            left = count - sum(with_label(other, label) for other in split_of)
+            total += (lacking(split, label) - share * left) / (share * (1 - share) * count) ** 0.5
+        return total
+
     def place(name: str, label: int | None) -> None:
-        in_split = defaultdict(list)
-        for other, split in split_of.items():
-            in_split[split].append(other)
-        shares = list(fractions.values())
-        size = [s * len(groups) - sum(len(documents[o]) for o in in_split[j]) for j, s in enumerate(shares)]
-        wish = size
-        if label is not None:
-            total = sum(label in row for row in rows)
-            wish = [s * total - sum(with_label(o, label) for o in in_split[j]) for j, s in enumerate(shares)]
-        empty = [j for j in range(len(shares)) if not in_split[j]]
+        splits = range(len(fractions))
+        empty = [split for split in splits if split not in split_of.values()]
         must_fill = len(empty) >= len(names) - len(split_of)
-        allowed = empty if must_fill else [j for j in range(len(shares)) if size[j] > 1e-9]
-        split_of[name] = max(allowed, key=lambda j: (round(wish[j], 6), round(size[j], 6), -j))
+        allowed = empty if must_fill else [split for split in splits if lacking(split, None) > 1e-9]
+        slack, count = 0.0, sum(label in row for row in rows)
+        if label is not None and count > stratification._RARE:
+            slack = stratification._SLACK * count**0.5
+        most = max(lacking(split, label) for split in allowed)
+        near = [split for split in allowed if lacking(split, label) >= most - slack - 1e-9]
+        last = (lambda one: round(need(one, name), 9)) if slack else (lambda one: lacking(one, None))
+        split_of[name] = max(near, key=lambda one: (last(one), -one))
 
     while True:
         left = {label: [n for n in names if n not in split_of and with_label(n, label)] for label in range(n_labels)}
@@ -70,12 +82,16 @@ documents = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(documents, st.integers(0, 5))
-def test_the_heap_gives_what_recounting_everything_gives(rows: list[tuple[int, list[int]]], seed: int) -> None:
+@given(documents, st.integers(0, 5), st.sampled_from([1, 3, 20]))
+def test_the_heap_gives_what_recounting_everything_gives(
+    rows: list[tuple[int, list[int]]], seed: int, rare: int
+) -> None:
     fractions = {"train": 0.5, "dev": 0.25, "test": 0.25}  # exact in binary: no tie hangs on rounding
     groups, labels = [f"p{group}" for group, _ in rows], [row for _, row in rows]
-    fast = stratified_split(groups, *matrix(labels), fractions, seed)
-    assert fast.tolist() == slow_split(groups, labels, fractions, seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stratification, "_RARE", rare)
+        fast = stratified_split(groups, *matrix(labels), fractions, seed)
+        assert fast.tolist() == slow_split(groups, labels, fractions, seed)
 
 
 @settings(max_examples=60, deadline=None)
@@ -124,6 +140,20 @@ def test_labels_are_spread_far_more_evenly_than_by_chance() -> None:
     np.testing.assert_allclose(np.bincount(ours) / len(ours), list(FRACTIONS.values()), atol=0.002)
     in_train = {label for split, row in zip(ours, rows, strict=True) if split == 0 for label in row}
     assert in_train == {label for row in rows for label in row}
+
+
+def test_frequent_labels_are_spread_better_than_by_chance_too() -> None:
+    groups, rows = long_tailed(6000, 800, 6000)
+    counts = np.bincount([label for row in rows for label in row])
+    frequent = [[label for label in row if counts[label] > 500] for row in rows]
+    ours = stratified_split(groups, *matrix(rows), FRACTIONS, seed=0)
+    names, members = np.unique(groups, return_inverse=True)
+    rng = np.random.default_rng(0)
+    chance = [
+        share_error(rng.choice(3, len(names), p=list(FRACTIONS.values()))[members], frequent, FRACTIONS)
+        for _ in range(5)
+    ]
+    assert share_error(ours, frequent, FRACTIONS) < 0.75 * float(np.mean(chance))
 
 
 def test_another_seed_gives_another_split_and_the_same_seed_the_same() -> None:
