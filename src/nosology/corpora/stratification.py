@@ -192,7 +192,7 @@ class _Filling:
         return max(near, key=lambda one: (self._lacking_documents[one], -one))
 
     def _need(self, split: int, group: int) -> float:
-        """How far the split lies behind in the group's labels: the sum of ``(lacking - share * left) / sd`` over them."""
+        """How far the split lies behind in the group's labels: the sum of ``(lacking - share * left) / sd``."""
         lacking, weight, share, left = self._lacking[split], self._weight[split], self._shares[split], self._left
         labels, _ = self._table.of_group[group]
         return sum((lacking[label] - share * left[label]) * weight[label] for label in labels)
