@@ -168,7 +168,7 @@ class Mimic3:
             time=np.full(len(numbers), "") if order_by_file else times,
             number=numbers,
             note_id=[str(number) for number in numbers.tolist()],
-            texts=cells["text"].filter(keep),
+            texts=cells["text"] if keep.all() else cells["text"].filter(keep),
         )
 
     def _reasons(

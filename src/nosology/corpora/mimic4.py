@@ -170,7 +170,8 @@ def _take_notes(records: Records, collector: NoteCollector, counts: Counter[str]
     counts["blank"] += int((hadm < 0).sum())
     counts["empty"] += int(((hadm >= 0) & empty).sum())
     counts["kept"] += int(keep.sum())
-    cells = {name: column.filter(keep) for name, column in records.columns.items()}
+    columns = records.columns.items()
+    cells = {name: column if keep.all() else column.filter(keep) for name, column in columns}
     times = cells["charttime"].to_pylist() if "charttime" in cells else [""] * int(keep.sum())
     collector.add(
         hadm=hadm[keep],

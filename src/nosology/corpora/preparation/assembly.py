@@ -270,8 +270,8 @@ def _encounter_rows(admissions: _Admissions, material: Material) -> list[Encount
                 str(hadm),
                 str(subject),
                 str(admissions.split[index]),
-                tuple(names[code] for code in codes),
-                tuple(systems[code] for code in codes),
+                tuple(map(names.__getitem__, codes)),
+                tuple(map(systems.__getitem__, codes)),
                 material.metadata.get(hadm, {}),
             )
         )

@@ -165,11 +165,12 @@ class RawTable:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Whole records: their bytes, where each ends, and the line on which the first starts."""
+    """Whole records: their bytes, where each ends, the line on which the first starts, and how many lines they have."""
 
     data: bytes
     ends: Positions
     first_line: int
+    lines: int
 
 
 def _record_chunks(file: HashedFile, path: Path) -> Iterator[_Chunk]:
@@ -186,11 +187,11 @@ def _record_chunks(file: HashedFile, path: Path) -> Iterator[_Chunk]:
             continue
         yield chunk
         carry = data[len(chunk.data) :]
-        line += chunk.data.count(b"\n")
+        line += chunk.lines
     if carry.strip():
         last = _whole_records(carry + b"\n", line, path)
         if last is None or len(last.data) != len(carry) + 1:
-            raise _unclosed(path, line if last is None else line + last.data.count(b"\n"))
+            raise _unclosed(path, line if last is None else line + last.lines)
         yield last
 
 
@@ -203,7 +204,7 @@ def _whole_records(data: bytes, first_line: int, path: Path) -> _Chunk | None:
         return None
     cut = int(ends[-1]) + 1
     _check_quotes(values[:cut], quotes[: np.searchsorted(quotes, cut)], ends, data, first_line, path)
-    return _Chunk(data[:cut], ends, first_line)
+    return _Chunk(data[:cut], ends, first_line, int(np.searchsorted(breaks, cut)))
 
 
 def _check_quotes(values: Bytes, quotes: Positions, ends: Positions, data: bytes, first_line: int, path: Path) -> None:
@@ -238,7 +239,7 @@ def _split_header(chunk: _Chunk | None, path: Path) -> tuple[list[str], _Chunk]:
     names = first.decode("utf-8", errors="replace").strip().split(",")
     header = [name.strip().strip('"').lower() for name in names]
     lines = first.count(b"\n") + 1
-    return header, _Chunk(rest, chunk.ends[1:] - len(first) - 1, chunk.first_line + lines)
+    return header, _Chunk(rest, chunk.ends[1:] - len(first) - 1, chunk.first_line + lines, chunk.lines - lines)
 
 
 def _parse(chunk: _Chunk, header: Sequence[str], wanted: Sequence[str], path: Path) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from nosology.corpora.preparation.folder import building_folder, telling_write_errors
 from nosology.corpora.preparation.layout import (
@@ -158,7 +158,10 @@ class PreparedWriter:
         )
         with parquet.ParquetWriter(self.folder / ENCOUNTERS, schema, compression="zstd") as writer:
             for batch in _batched(rows, ENCOUNTERS_A_BATCH):
-                writer.write_table(arrow.Table.from_pylist([_plain_row(row) for row in batch], schema=schema))
+                columns = [
+                    arrow.array(values, item.type) for values, item in zip(_columns(batch, keys), schema, strict=True)
+                ]
+                writer.write_table(arrow.Table.from_arrays(columns, schema=schema))
         self._write_splits()
 
     def write_labels(self, systems: Sequence[str], language: str, unknown_codes: Iterable[str] = ()) -> None:
@@ -170,12 +173,8 @@ class PreparedWriter:
             unknown_codes: codes that no table has.
         """
         labels = count_labels(self._rows, unknown_codes)
-        content = {
-            "systems": list(systems),
-            "language": language,
-            "labels": [{name: getattr(label, name) for name in PreparedLabel.__slots__} for label in labels],
-        }
-        self._write_json(LABELS, content)
+        plain = [{name: getattr(label, name) for name in PreparedLabel.__slots__} for label in labels]
+        self._write_json(LABELS, {"systems": list(systems), "language": language, "labels": plain})
 
     def finish(self) -> None:
         """Close the files, hash them, and write the manifest."""
@@ -201,8 +200,17 @@ class PreparedWriter:
             table.writerow(["encounter_id", "split"])
             table.writerows((encounter, name) for name, encounters in splits.items() for encounter in encounters)
 
-    def _write_json(self, name: str, content: object) -> None:
-        (self.folder / name).write_text(json.dumps(content, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
+    def _write_json(self, name: str, content: Mapping[str, object]) -> None:
+        """One item of a list a line: a person can read it, and a comparison of two files finds what differs."""
+        parts = [f"{json.dumps(key)}: {_json_lines(value)}" for key, value in content.items()]
+        (self.folder / name).write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+
+
+def _json_lines(value: object) -> str:
+    if not isinstance(value, list) or not value:
+        return json.dumps(value, ensure_ascii=False)
+    items = cast("list[object]", value)
+    return "[\n" + ",\n".join(json.dumps(item, ensure_ascii=False) for item in items) + "\n]"
 
 
 def count_labels(rows: Iterable[EncounterRow], unknown_codes: Iterable[str] = ()) -> tuple[PreparedLabel, ...]:
@@ -232,15 +240,14 @@ def _row(encounter: Encounter) -> EncounterRow:
     )
 
 
-def _plain_row(row: EncounterRow) -> dict[str, object]:
-    plain: dict[str, object] = {
-        "encounter_id": row.encounter_id,
-        "group_id": row.group_id,
-        "split": row.split,
-        "codes": None if row.codes is None else list(row.codes),
-        "systems": None if row.codes is None else list(row.systems),
-    }
-    return plain | {META + key: value for key, value in row.metadata.items()}
+def _columns(rows: Sequence[EncounterRow], keys: Sequence[str]) -> Iterator[list[object]]:
+    yield [row.encounter_id for row in rows]
+    yield [row.group_id for row in rows]
+    yield [row.split for row in rows]
+    yield [row.codes for row in rows]
+    yield [None if row.codes is None else row.systems for row in rows]
+    for key in keys:
+        yield [row.metadata.get(key) for row in rows]
 
 
 def _evidence_rows(encounter: Encounter) -> Iterator[EvidenceRow]:
