@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,21 @@ def test_wrong_files(tmp_path: Path) -> None:
     write(tmp_path / "n.feather", {"text": ["t"], "icd9_diag": [["486"]]})
     with pytest.raises(CorpusError, match="has no column '_id' or 'hadm_id'"):
         read_edin_files(tmp_path)
+
+
+def test_a_damaged_feather_file_is_told_and_never_crashes(tmp_path: Path) -> None:
+    path = write(tmp_path / "n.feather", ICD10, compression="uncompressed")
+    whole = path.read_bytes()
+    rng = random.Random(0)
+    refused = 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            read_edin_files(path)
+        except CorpusError as error:
+            refused += 1
+            assert "chest pain" not in str(error)
+    assert refused > 10

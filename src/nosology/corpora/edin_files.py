@@ -270,6 +270,7 @@ def _rows_of(path: Path, columns: Callable[[Sequence[str]], list[str]]) -> Itera
     number = 0
     try:
         for batch in _batches(path, columns):
+            batch.validate(full=True)  # offsets of a damaged file could point anywhere in memory
             for row in batch.to_pylist():
                 number += 1
                 yield number, row
