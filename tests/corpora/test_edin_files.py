@@ -165,7 +165,7 @@ def test_a_damaged_feather_file_is_told_and_never_crashes(tmp_path: Path) -> Non
     path = write(tmp_path / "n.feather", ICD10, compression="uncompressed")
     whole = path.read_bytes()
     rng = random.Random(0)
-    refused = 0
+    messages: list[str] = []
     for _ in range(150):
         damaged = bytearray(whole)
         for _ in range(rng.randint(1, 4)):
@@ -174,6 +174,6 @@ def test_a_damaged_feather_file_is_told_and_never_crashes(tmp_path: Path) -> Non
         try:
             read_edin_files(path)
         except CorpusError as error:
-            refused += 1
-            assert "chest pain" not in str(error)
-    assert refused > 10
+            messages.append(str(error))
+    assert len(messages) > 10
+    assert not any("chest pain" in message for message in messages)
