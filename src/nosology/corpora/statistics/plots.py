@@ -88,7 +88,7 @@ def _frequency(axes: Any, statistics: CorpusStatistics) -> None:
     axes.set(xscale="log", yscale="log", xlabel="rank of the code", ylabel="documents with the code")
     _titled(axes, "How often a code occurs", f"{statistics.corpus}; a dot marks the first code that occurs once")
     _plain_log(axes.xaxis, axes.yaxis)
-    axes.legend(loc="upper right")
+    axes.legend(loc="lower left")
 
 
 def _cumulative(axes: Any, statistics: CorpusStatistics) -> None:
