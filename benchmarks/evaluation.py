@@ -58,10 +58,13 @@ def dense_case(n_notes: int, n_labels: int) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = gold_pairs(n_notes, n_labels, rng)
     gold = np.zeros((n_notes, n_labels), dtype=np.bool_)
     gold[rows, columns] = True
-    score = rng.random((n_notes, n_labels), dtype=np.float32)
-    score **= 8
-    score *= np.float32(0.7)
-    score[rows, columns] += np.float32(0.3) * rng.random(len(rows), dtype=np.float32)
+    score = rng.standard_normal((n_notes, n_labels), dtype=np.float32)
+    score[rows, columns] += np.float32(3.0)
+    score -= np.float32(3.5)
+    score *= np.float32(-2.0)
+    np.exp(score, out=score)
+    score += np.float32(1.0)
+    np.reciprocal(score, out=score)  # the sigmoid of 2 (z - 3.5), z normal, 3 higher for gold
     return gold, score
 
 

@@ -180,7 +180,10 @@ def test_options_that_do_not_go_together(refused: Callable[..., str], model: Pat
         "--tune-threshold", "train", "--save-thresholds", str(tmp_path / "n/t")
     )
     assert refused("--cross-fit", "40").startswith("cannot cross-fit 2 groups in 40 folds")
-    assert refused("--by", "ward") == "cannot part encounters by 'ward': this corpus has no metadata columns"
+    assert refused("--by", "ward") == (
+        "cannot part encounters by 'ward': this corpus has no metadata columns; "
+        "besides there are band, chapter, block, system and length"
+    )
     assert refused("--split", "test").startswith("no encounter in split 'test'")
     for line in ([], [str(model), "--from", str(theirs)]):
         assert run(["evaluate", *line]) == 2

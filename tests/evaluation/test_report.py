@@ -58,6 +58,8 @@ def test_a_report_holds_everything_and_is_json() -> None:
     made = report(train_counts={"I10": 12, "R52": 1, "Q00": 3})
     plain = json.loads(made.to_json())
     assert plain["version"] == 2
+    assert plain["figures"] == made.figures()
+    assert plain["figures"]["macro.f1.caml"] == plain["assignment"]["macro"]["caml"]["f1"]
     assert plain["counts"]["encounters"] == 40
     assert plain["counts"]["groups"] == 20
     assert plain["counts"]["label_space"] == 7  # six codes in the split and Q00, seen in training alone

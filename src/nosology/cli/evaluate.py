@@ -20,7 +20,7 @@ class Kind(StrEnum):
 
 
 def evaluate(
-    model: Annotated[Path | None, typer.Argument(metavar="[MODEL]", help="A model folder; or give --from.")] = None,
+    model: Annotated[Path | None, typer.Argument(metavar="MODEL", help="A model folder; or give --from.")] = None,
     source: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="Score this predictions file instead of a model.")
     ] = None,
@@ -79,7 +79,10 @@ def evaluate(
     """Score a model, or a predictions file of any system, on a corpus that people have coded.
 
     A predictions file has one JSON object a line, the most probable code first:
-    {"id": "e1", "codes": [{"code": "I10", "probability": 0.93, "assigned": true}]}
+
+    \b
+      {"id": "e1", "codes":
+        [{"code": "I10", "probability": 0.93, "assigned": true}]}
 
     Thresholds chosen on a split are not scored on it, unless --allow-tuned-on says so.
 
@@ -99,6 +102,7 @@ def evaluate(
     from nosology.cli.report_view import render_report
     from nosology.codes.frequency import FrequencyBands
     from nosology.evaluation import BootstrapPlan
+    from nosology.evaluation.parts import check_parts
     from nosology.evaluation.report import evaluate_judged
 
     named_bands = FrequencyBands.named(bands)
@@ -111,6 +115,7 @@ def evaluate(
     )
     opened = open_source(wanted)
     evaluated = choose_splits(opened.corpus, split)
+    check_parts(by or (), evaluated.encounters)
     decided = decide(opened, evaluated, choice, named_bands)
     if predictions is not None:
         write_decided(predictions, opened, evaluated, decided)

@@ -22,9 +22,15 @@ def paired(first: Sequence[Judgements], second: Sequence[Judgements]) -> list[tu
         raise ConfigError(f"compare systems with one number of seeds, at least one; got {len(first)} and {len(second)}")
     for judged in (*first, *second):
         check_same_gold(first[0], judged)
-    labels = sorted({label for judged in (*first, *second) for label in judged.labels})
+    labels = _union([*first, *second])
     both = [[with_labels(judged, labels) for judged in seeds] for seeds in (first, second)]
     return list(zip(*both, strict=True))
+
+
+def _union(every: Sequence[Judgements]) -> Sequence[str]:
+    """One order of labels for all: the one they share, or else every label, sorted."""
+    shared = {judged.labels for judged in every}
+    return every[0].labels if len(shared) == 1 else sorted({label for labels in shared for label in labels})
 
 
 def with_labels(judged: Judgements, labels: Sequence[str]) -> Judgements:
@@ -72,7 +78,13 @@ def check_same_gold(first: Judgements, second: Judgements) -> None:
     """
     if first.encounter_ids != second.encounter_ids:
         raise PredictionsError("the two coders' predictions cover different encounters; evaluate both on one split")
-    if _gold_pairs(first) != _gold_pairs(second):
+    if first.labels == second.labels:
+        same = np.array_equal(first.gold_encounter, second.gold_encounter) and np.array_equal(
+            first.gold_label, second.gold_label
+        )
+    else:
+        same = _gold_pairs(first) == _gold_pairs(second)
+    if not same:
         raise PredictionsError("the two coders' predictions were judged against different gold codes; use one corpus")
 
 

@@ -37,6 +37,21 @@ CODE_PARTS = ("system", "band", "chapter", "block")
 """What codes are parted by; "length" and columns of metadata part encounters."""
 
 
+def check_parts(by: Collection[str], encounters: Sequence[Encounter]) -> None:
+    """Refuse what data cannot be parted by, before anything is coded.
+
+    Args:
+        by: as for ``evaluate``.
+        encounters: those to be evaluated.
+
+    Raises:
+        ConfigError: a name is none of the known ones and no column.
+    """
+    for name in by:
+        if name not in (*CODE_PARTS, "length"):
+            metadata_subsets(encounters, name)
+
+
 @dataclass(frozen=True, slots=True)
 class PartScores:
     """The scores of one part.

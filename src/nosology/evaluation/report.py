@@ -120,8 +120,8 @@ class EvaluationReport:
         return found | (self.codiesp.figures() if self.codiesp is not None else {})
 
     def to_dict(self) -> dict[str, object]:
-        """Plain dicts, lists, numbers and strings."""
-        return asdict(self)
+        """Plain dicts, lists, numbers and strings: the report's own fields, and every figure by name in ``figures``."""
+        return {**asdict(self), "figures": self.figures()}
 
     def to_json(self) -> str:
         """Indented JSON text; every number is finite."""

@@ -215,7 +215,8 @@ def metadata_subsets(encounters: Sequence[Encounter], column: str) -> tuple[Subs
     known = sorted({name for encounter in encounters for name in encounter.metadata})
     if column not in known:
         raise ConfigError(
-            f"cannot part encounters by {column!r}: this corpus has {', '.join(known) or 'no metadata columns'}"
+            f"cannot part encounters by {column!r}: this corpus has {', '.join(known) or 'no metadata columns'}; "
+            "besides there are band, chapter, block, system and length"
         )
     parts = dict[str, set[str]]()
     for encounter in encounters:
