@@ -17,6 +17,7 @@ from nosology.corpora.preparation.manifest import Manifest
 from nosology.corpora.prepared import iterate_prepared, open_prepared, read_prepared, write_prepared, writing_prepared
 from nosology.errors import CorpusError
 from nosology.types import Corpus, Encounter, Evidence, GoldCode, Note, Span
+from tiny_corpus import run_python
 
 CORPUS = Corpus(
     "hand-made",
@@ -181,3 +182,26 @@ def test_places_that_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     write_prepared(tmp_path / "empty", CORPUS)
     assert read_prepared(tmp_path / "empty") == CORPUS
+
+
+FULL_DISK = """
+import base64, random, resource, sys
+from nosology.corpora.prepared import write_prepared
+from nosology.errors import CorpusError
+from nosology.types import Corpus, Encounter, Note
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+notes = [Note(str(i), base64.b85encode(random.Random(i).randbytes(2000)).decode()) for i in range(300)]
+try:
+    write_prepared(sys.argv[1], Corpus("x", (), tuple(Encounter(n.note_id, (n,), ()) for n in notes)))
+except CorpusError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_takes_no_more(tmp_path: Path) -> None:
+    """A real write that fails: the process may write no file longer than 100 kB."""
+    said = run_python(FULL_DISK, str(tmp_path / "out"))
+    problem = "cannot be written (File too large); make room or choose another place"
+    assert said == f"{tmp_path / 'out'}: {problem}\n"
+    assert list(tmp_path.iterdir()) == []

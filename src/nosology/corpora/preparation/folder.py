@@ -52,7 +52,7 @@ def telling_write_errors(path: Path) -> Generator[None, None, None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or "the disk refused"
+        reason = os.strerror(error.errno) if error.errno else "the disk refused"
         raise CorpusError(f"cannot be written ({reason}); make room or choose another place", path=path) from error
 
 

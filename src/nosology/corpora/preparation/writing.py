@@ -6,7 +6,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -83,7 +83,8 @@ def writing_prepared(path: str | Path, manifest: Manifest) -> Generator[Prepared
         try:
             yield writer
         except BaseException:
-            writer.close()
+            with suppress(OSError):  # the disk may be full: what was wrong first is told
+                writer.close()
             raise
         writer.finish()
 
