@@ -207,6 +207,31 @@ def test_notes_have_about_the_asked_number_of_words(words: int) -> None:
     assert 0.9 * words < mean < 1.25 * words
 
 
+@pytest.mark.parametrize(("system", "procedures"), [("icd10cm", "icd10pcs"), ("icd9cm", "icd9proc")])
+def test_procedures_stand_beside_diagnoses_and_are_done_or_not(system: str, procedures: str) -> None:
+    config = SimulatedConfig(n_admissions=300, n_codes=400, system=system, procedure_share=0.25)
+    corpus, truth = simulate_with_truth(config)
+    assert corpus.systems == (system, procedures)
+    table = open_code_system(procedures)
+    done = {gold.code for encounter in corpus for gold in encounter.codes or () if gold.system == procedures}
+    assert len(done) > 50
+    assert all(table.is_billable(code) for code in done)
+    share = sum(len(gold.evidence) > 0 for e in corpus for gold in e.codes or () if gold.system == procedures)
+    assert share > 300
+    mentions = [mention for mention in truth.mentions() if mention.code in done]
+    sections = {mention.section for mention in mentions if mention.role is Role.LABEL}
+    assert {"procedure", "course"} <= sections
+    senses = {mention.role for mention in mentions}
+    assert {Role.HISTORICAL, Role.RULED_OUT, Role.HYPOTHETICAL, Role.COPIED_FORWARD} <= senses
+    assert not senses & {Role.NEGATED, Role.FAMILY, Role.ALLERGY, Role.UNCODED}
+
+
+def test_the_most_frequent_codes_of_a_larger_label_space() -> None:
+    whole, part = planned_counts(2000, 5000, 13.0), planned_counts(500, 5000, 10.0, curve_codes=2000)
+    assert whole[:500].sum() / whole.sum() == pytest.approx(0.93, abs=0.03)
+    assert part[100:300] / whole[100:300] == pytest.approx(part[100] / whole[100], rel=0.05)
+
+
 def test_frequencies_have_the_shape_of_mimic() -> None:
     counts = planned_counts(8929, 52_726, 15.88)
     quantiles = np.quantile(counts, [0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from random import Random
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ class Wording(NamedTuple):
 
 def paraphrase(title: str, random: Random) -> Wording:
     """One paraphrase of a title; it may happen to equal the title."""
-    pieces, kinds = _substitute(_PARTS.findall(core(title).lower()), random)
+    pieces, kinds = _substitute(_words_of(title), random)
     text = _reorder(pieces, random, kinds)
     text = _invert_of(text, random, kinds)
     text = _shorten(text, random, kinds)
@@ -42,6 +43,11 @@ def paraphrase(title: str, random: Random) -> Wording:
         text = misspell(text, random)
         kinds.append("misspelling")
     return Wording(_cased(text, random), kinds[0])
+
+
+@lru_cache(maxsize=16)  # the same title is paraphrased many times in a row
+def _words_of(title: str) -> tuple[str, ...]:
+    return tuple(_PARTS.findall(core(title).lower()))
 
 
 def is_cut_short(text: str) -> bool:
@@ -84,7 +90,7 @@ def _slip(word: str, random: Random) -> str:
     return word[:at] + word[at + 1 :] if choice < 0.75 else word[:at] + word[at] + word[at:]
 
 
-def _substitute(words: list[str], random: Random) -> tuple[list[str], list[str]]:
+def _substitute(words: tuple[str, ...], random: Random) -> tuple[list[str], list[str]]:
     """Replace phrases left to right, the longest that fits; most but not all of them."""
     table = read_substitutions()
     pieces: list[str] = []
@@ -114,9 +120,9 @@ def in_plain_words(word: str, random: Random) -> str:
     return ""
 
 
-def _match(options: tuple[Substitution, ...], words: list[str], at: int) -> Substitution | None:
+def _match(options: tuple[Substitution, ...], words: tuple[str, ...], at: int) -> Substitution | None:
     for option in options:
-        if tuple(words[at : at + len(option.words)]) == option.words:
+        if words[at : at + len(option.words)] == option.words:
             return option
     return None
 
