@@ -1,0 +1,92 @@
+"""A recipe: everything that decides what training makes, and how it is read from its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from nosology.config.reading import dataclass_from_mapping, read_toml
+from nosology.config.rules import Section
+from nosology.config.sections import (
+    CalibrationConfig,
+    CandidatesConfig,
+    CorpusConfig,
+    KnowledgeConfig,
+    ModelConfig,
+    RankerConfig,
+    RankerModelConfig,
+    SimulatedConfig,
+    TrainingConfig,
+)
+from nosology.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe(Section):
+    """Everything that decides what ``train`` makes, apart from the data.
+
+    Args:
+        corpus: what is read, and how.
+        description: one line for people, shown on the model card.
+        knowledge: where expressions come from.
+        candidates: which codes are ranked.
+        ranker: the trees.
+        calibration: probabilities, threshold, abstention.
+        training: folds and seed.
+        model: what scores codes; a baseline takes no section that is the ranker's alone.
+    """
+
+    corpus: CorpusConfig
+    description: str = ""
+    knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
+    candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
+    ranker: RankerConfig = field(default_factory=RankerConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    model: ModelConfig = field(default_factory=RankerModelConfig)
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if not isinstance(self.model, RankerModelConfig):
+            unread = [name for name, differs in _set_for_the_ranker(self).items() if differs]
+            if unread:
+                raise ConfigError(
+                    f"{', '.join(unread)}: read by the model 'ranker' only, not by {self.model.kind!r}; leave out"
+                )
+
+    def with_data(self, path: str | Path) -> Recipe:
+        """This recipe with its corpus at ``path``; the simulated corpus has no path and stays as it is."""
+        if isinstance(self.corpus, SimulatedConfig):
+            return self
+        return replace(self, corpus=replace(self.corpus, path=str(path)))
+
+
+def _set_for_the_ranker(recipe: Recipe) -> dict[str, bool]:
+    """What only the ranker reads, and whether the recipe sets it."""
+    calibration, own_table = recipe.calibration, recipe.knowledge.code_table
+    return {
+        "[candidates]": recipe.candidates != CandidatesConfig(),
+        "[ranker]": recipe.ranker != RankerConfig(),
+        "[knowledge]": recipe.knowledge != KnowledgeConfig(code_table=own_table),
+        "[calibration] folds": calibration.folds != CalibrationConfig().folds,
+        "[calibration] unseen_precision": calibration.unseen_precision != CalibrationConfig().unseen_precision,
+    }
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: a TOML file.
+
+    Returns:
+        The recipe; a relative ``path`` of its corpus is made absolute, seen from the recipe's folder.
+
+    Raises:
+        ConfigError: the file cannot be read or is not TOML, or, all in one line, everything wrong with its keys.
+    """
+    recipe = dataclass_from_mapping(Recipe, read_toml(path), str(path))
+    corpus = recipe.corpus
+    if isinstance(corpus, SimulatedConfig) or corpus.path is None:
+        return recipe
+    return recipe.with_data(Path(path).absolute().parent / corpus.path)
