@@ -25,6 +25,8 @@ from nosology.experiments.declaration import Arm, Experiment, experiment_names, 
 from nosology.experiments.overrides import override
 from nosology.experiments.report_files import write_results
 from nosology.experiments.runner import Request, run_experiment
+from nosology.experiments.runs import code_digest
+from nosology.experiments.simulated_mimic import SimulatedMimic3
 from nosology.shipped_recipes import shipped_recipes
 
 SMALL = {"corpus.encounters": 60, "corpus.codes": 50, "training.folds": 2}
@@ -37,9 +39,8 @@ TINY = Experiment("Tiny", "What for?", "prior", {"cpu": ARMS, "full": ARMS[:1]})
 
 
 def request(folder: Path, *seeds: int) -> Request:
-    work = folder / "runs"
-    work.mkdir(parents=True, exist_ok=True)
-    return Request("tiny", "cpu", seeds or (0, 1), None, work, BootstrapPlan(replicates=50))
+    folder.mkdir(parents=True, exist_ok=True)
+    return Request("tiny", "cpu", seeds or (0, 1), None, folder, BootstrapPlan(replicates=50))
 
 
 def carry_out(folder: Path, *seeds: int, tell: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
@@ -95,7 +96,10 @@ import os, signal, sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[2]]
 from test_experiment import TINY, request
+from nosology.experiments import runs
 from nosology.experiments.runner import run_experiment
+
+runs.code_digest = lambda: sys.argv[4]  # the package may be edited while its tests run
 
 def progress(stage, share):
     if "logistic" in stage and "seed 0" in stage and sys.argv[3] in stage:
@@ -111,7 +115,7 @@ def test_a_killed_experiment_ends_as_one_that_never_stopped(
     stage: str, whole: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     here = str(Path(__file__).parent)
-    command = [sys.executable, "-c", _KILLED, str(tmp_path), here, stage]
+    command = [sys.executable, "-c", _KILLED, str(tmp_path), here, stage, code_digest()]
     killed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     done = sorted(path.parent.name for path in (tmp_path / "runs").glob("*/run.json"))
@@ -148,7 +152,16 @@ def test_the_command_writes_tables_and_plots(tmp_path: Path, capsys: pytest.Capt
     assert run(arguments) == 0, capsys.readouterr().err
     out, error = capsys.readouterr()
     files = {path.name for path in (tmp_path / "new" / "out").iterdir()}
-    assert files == {"runs", "results.md", "results.tex", "results.csv", "results.json", "scores.png", "by_band.png"}
+    assert files == {
+        "runs",
+        "corpora",
+        "results.md",
+        "results.tex",
+        "results.csv",
+        "results.json",
+        "scores.png",
+        "by_band.png",
+    }
     assert "Simulated (dev)" in out
     assert "simulated-prior, seed 0: trained in" in error
     assert "; 2 to go, about " in error
@@ -209,7 +222,28 @@ def test_every_declared_recipe_loads(name: str, tmp_path: Path) -> None:
     for arms in experiment.arms.values():
         for arm in arms:
             assert arm.recipe in shipped_recipes()
-            arm.load(tmp_path)
+            arm.load(tmp_path, tmp_path)
+
+
+def test_an_experiment_makes_its_simulated_corpus_once(tmp_path: Path) -> None:
+    made = SimulatedMimic3(120)
+    options: dict[str, object] = {"corpus.reader": "prepared", "training.folds": 2}
+    arms = tuple(Arm("MIMIC", name, f"{name}_simulated", options, made) for name in ("prior", "neighbours"))
+    experiment = Experiment("x", "y", "prior", {"cpu": arms, "full": ()}, split="train")
+    (tmp_path / "corpora" / ".raw-of-a-killed-run").mkdir(parents=True)
+    stages = list[str]()
+
+    def carry() -> str:
+        results = run_experiment(
+            experiment, request(tmp_path, 0), progress=lambda stage, share: stages.append(stage), tell=lambda _: None
+        )
+        return str(results.to_dict()["tables"])
+
+    first = carry()
+    assert [path.name for path in (tmp_path / "corpora").iterdir()] == [made.folder(tmp_path).name]
+    told = len(stages)
+    assert carry() == first
+    assert len(stages) - told < 5
 
 
 # --- parts ----------------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def experiment(
     if not no_plots:
         check_plots()
     plan = BootstrapPlan(replicates=replicates)
-    request = Request(name, size.value, parse_seeds(seeds), data or _default_data(), make_folder(out / "runs"), plan)
+    request = Request(name, size.value, parse_seeds(seeds), data or _default_data(), make_folder(out), plan)
     with progress_bar("reading corpora") as report:
         results = run_experiment(chosen, request, progress=report, tell=tell)
     files = write_results(results, out)

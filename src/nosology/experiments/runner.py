@@ -26,7 +26,7 @@ class Request:
         size: of it.
         seeds: of the trainings.
         data: the data folder, where it is known.
-        work: the folder that keeps finished runs.
+        work: the folder that keeps finished runs, in ``runs``, and made corpora, in ``corpora``; must exist.
         plan: of intervals and tests.
 
     Raises:
@@ -130,15 +130,25 @@ def run_experiment(
     """
     arms = experiment.arms[request.size]
     materials = _Materials(experiment.split, {})
+    corpora, runs_folder = _folders(request.work)
+    for made in {repr(arm.made): arm.made for arm in arms if arm.made is not None}.values():
+        made.make(corpora, progress)
     progress("reading corpora", -1.0)
-    rows = [materials.row(arm, arm.load(request.data)) for arm in arms]
+    rows = [materials.row(arm, arm.load(request.data, corpora)) for arm in arms]
     material_of = _by_corpus(arms, rows)
-    runs = run_grid(rows, request.seeds, work=request.work, progress=progress, tell=tell)
+    runs = run_grid(rows, request.seeds, work=runs_folder, progress=progress, tell=tell)
     scores = list[CorpusScores]()
     for corpus, material in material_of.items():
         progress(f"scoring {corpus}", -1.0)
         scores.append(_score(experiment, request, [arm for arm in arms if arm.corpus == corpus], material, runs))
     return Results(experiment, request, tuple(scores), runs)
+
+
+def _folders(work: Path) -> tuple[Path, Path]:
+    found = work / "corpora", work / "runs"
+    for folder in found:
+        folder.mkdir(exist_ok=True)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

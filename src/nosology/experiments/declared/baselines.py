@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from nosology.experiments.declaration import Arm, Experiment
+from nosology.experiments.simulated_mimic import SimulatedMimic3
 
 DEFAULT = "default coder"
 _METHODS = {DEFAULT: "", "logistic regressions": "tfidf_", "nearest neighbours": "neighbours_", "label prior": "prior_"}
-_CORPORA = {"CodiEsp D, Spanish": "codiesp_d_es", "CodiEsp D, English": "codiesp_d_en"}
+_CODIESP = {"CodiEsp D, Spanish": "codiesp_d_es", "CodiEsp D, English": "codiesp_d_en"}
 
 
-def _arms(corpora: dict[str, str]) -> tuple[Arm, ...]:
+def _codiesp() -> tuple[Arm, ...]:
     return tuple(
         Arm(corpus, method, f"{prefix}{recipe}")
-        for corpus, recipe in corpora.items()
+        for corpus, recipe in _CODIESP.items()
         for method, prefix in _METHODS.items()
     )
 
 
-def _simulated(encounters: int, codes: int) -> tuple[Arm, ...]:
-    sizes = {"corpus.encounters": encounters, "corpus.codes": codes}
-    return tuple(
-        Arm("Simulated discharge summaries", method, f"{prefix}simulated", sizes) for method, prefix in _METHODS.items()
-    )
+def _simulated(corpus: str, made: SimulatedMimic3) -> tuple[Arm, ...]:
+    prepared = {"corpus.reader": "prepared"}
+    return tuple(Arm(corpus, method, f"{prefix}simulated", prepared, made) for method, prefix in _METHODS.items())
 
 
 EXPERIMENT = Experiment(
@@ -32,7 +31,11 @@ EXPERIMENT = Experiment(
     ),
     reference=DEFAULT,
     arms={
-        "cpu": (*_arms(_CORPORA), *_simulated(2000, 500)),
-        "full": (*_arms(_CORPORA), *_simulated(20_000, 5000)),
+        "cpu": (*_codiesp(), *_simulated("Simulated MIMIC-III-50", SimulatedMimic3(2000))),
+        "full": (
+            *_codiesp(),
+            *_simulated("Simulated MIMIC-III-50", SimulatedMimic3(11_000)),
+            *_simulated("Simulated MIMIC-III, all codes", SimulatedMimic3(11_000, "full")),
+        ),
     },
 )
