@@ -62,6 +62,27 @@ def make_corpus(size: int = 24, seed: int = 0) -> Corpus:
     return Corpus("tiny", ("icd10cm",), tuple(make_encounter(number, seed) for number in range(size)))
 
 
+TABLE = {
+    "corpus.reader": "tabular",
+    "corpus.system": "own",
+    "corpus.encounter_id": "id",
+    "corpus.split": "split",
+    "corpus.path": "notes.csv",
+}
+"""Keys of a recipe that reads ``write_table``'s file; no code table has the system, so that none is read."""
+
+
+def write_table(folder: Path, *, train: int, dev: int, test: int = 0) -> None:
+    """Write the first encounters into ``notes.csv``, split by their number."""
+    splits = ["train"] * train + ["dev"] * dev + ["test"] * test
+    lines = ["id,split,text,codes"]
+    for number, split in enumerate(splits):
+        encounter = make_encounter(number)
+        codes = ";".join(sorted(encounter.code_set))
+        lines.append(f'{encounter.encounter_id},{split},"{encounter.notes[0].text}",{codes}')
+    (folder / "notes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def training_set(encounters: Sequence[Encounter]) -> TrainingSet:
     return TrainingSet(tuple(TrainingExample(build_stream(e), e.codes or (), e.group_id) for e in encounters))
 

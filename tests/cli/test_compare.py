@@ -15,7 +15,7 @@ from nosology.coder import Coder
 from nosology.config import load_recipe
 from nosology.corpora import open_corpus
 from nosology.evaluation import evaluate, write_predictions
-from tiny_corpus import make_encounter
+from tiny_corpus import write_table
 
 CORPUS = '[corpus]\nreader = "tabular"\nsystem = "own"\nencounter_id = "id"\nsplit = "split"\n{path}\n'
 MODELS = {
@@ -28,12 +28,7 @@ MODELS = {
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two models of one corpus and their predictions of dev."""
     folder = tmp_path_factory.mktemp("compare")
-    rows = ["id,split,text,codes"]
-    for number in range(60):
-        encounter = make_encounter(number)
-        codes = ";".join(sorted(encounter.code_set))
-        rows.append(f'{encounter.encounter_id},{"train" if number < 40 else "dev"},"{encounter.notes[0].text}",{codes}')
-    (folder / "notes.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    write_table(folder, train=40, dev=20)
     for name, model in MODELS.items():
         recipe_file = folder / f"{name}.toml"
         text = CORPUS.format(path='path = "notes.csv"') + model + "[training]\nfolds = 2\n"

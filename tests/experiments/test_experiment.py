@@ -28,19 +28,21 @@ from nosology.experiments.runner import Request, run_experiment
 from nosology.experiments.runs import code_digest
 from nosology.experiments.simulated_mimic import SimulatedMimic3
 from nosology.shipped_recipes import shipped_recipes
+from tiny_corpus import TABLE, write_table
 
-SMALL = {"corpus.encounters": 60, "corpus.codes": 50, "training.folds": 2}
+SMALL: dict[str, object] = {**TABLE, "training.folds": 2}
 ARMS = (
-    Arm("Simulated", "prior", "prior_simulated", SMALL),
-    Arm("Simulated", "neighbours", "neighbours_simulated", SMALL),
-    Arm("Simulated", "logistic, single words", "tfidf_simulated", {**SMALL, "model.words": 1}),
+    Arm("Tiny notes", "prior", "prior_simulated", SMALL),
+    Arm("Tiny notes", "neighbours", "neighbours_simulated", SMALL),
+    Arm("Tiny notes", "logistic, single words", "tfidf_simulated", {**SMALL, "model.words": 1}),
 )
 TINY = Experiment("Tiny", "What for?", "prior", {"cpu": ARMS, "full": ARMS[:1]})
 
 
 def request(folder: Path, *seeds: int) -> Request:
     folder.mkdir(parents=True, exist_ok=True)
-    return Request("tiny", "cpu", seeds or (0, 1), None, folder, BootstrapPlan(replicates=50))
+    write_table(folder, train=28, dev=8)
+    return Request("tiny", "cpu", seeds or (0, 1), folder, folder, BootstrapPlan(replicates=50))
 
 
 def carry_out(folder: Path, *seeds: int, tell: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
@@ -66,8 +68,8 @@ def test_every_run_stands_in_the_json_with_its_hashes(whole: tuple[Path, dict[st
     assert len({one["data"] for one in runs}) == 1
     assert all(len(one["fingerprint"]) == 64 for one in runs)
     assert [table["title"] for table in whole[1]["tables"]] == [
-        "Simulated (dev)",
-        "Simulated (dev): micro-F1 by training frequency",
+        "Tiny notes (dev)",
+        "Tiny notes (dev): micro-F1 by training frequency",
     ]
 
 
@@ -94,7 +96,7 @@ def test_a_second_call_trains_nothing_and_writes_the_same(whole: tuple[Path, dic
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-sys.path[:0] = [sys.argv[2]]
+sys.path[:0] = [sys.argv[2], str(Path(sys.argv[2]).parent)]
 from test_experiment import TINY, request
 from nosology.experiments import runs
 from nosology.experiments.runner import run_experiment
@@ -119,7 +121,7 @@ def test_a_killed_experiment_ends_as_one_that_never_stopped(
     killed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     done = sorted(path.parent.name for path in (tmp_path / "runs").glob("*/run.json"))
-    assert done == [f"simulated-{name}-seed{seed}" for name in ("neighbours", "prior") for seed in (0, 1)]
+    assert done == [f"tiny-notes-{name}-seed{seed}" for name in ("neighbours", "prior") for seed in (0, 1)]
     told = list[str]()
     assert carry_out(tmp_path, tell=told.append) == whole[1]
     assert [line.endswith("earlier call") for line in told] == [True] * 4 + [False] * 2
@@ -130,7 +132,7 @@ def test_only_what_has_changed_is_done_again(tmp_path: Path, monkeypatch: pytest
     told = list[str]()
     carry_out(tmp_path, 0, 1, tell=told.append)
     assert [line.split(":")[1].startswith(" taken") for line in told] == [True, False] * 3
-    run_file = tmp_path / "runs" / "simulated-prior-seed0" / "run.json"
+    run_file = tmp_path / "runs" / "tiny-notes-prior-seed0" / "run.json"
     run_file.write_text(run_file.read_text()[:40])
     told.clear()
     carry_out(tmp_path, 0, 1, tell=told.append)
@@ -148,7 +150,9 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_the_command_writes_tables_and_plots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["experiment", "tiny", "--seeds", "0", "--replicates", "20", "--out", str(tmp_path / "new" / "out")]
+    write_table(tmp_path, train=28, dev=8)
+    options = ["--replicates", "20", "--data", str(tmp_path), "--out", str(tmp_path / "new" / "out")]
+    arguments = ["experiment", "tiny", "--seeds", "0", *options]
     assert run(arguments) == 0, capsys.readouterr().err
     out, error = capsys.readouterr()
     files = {path.name for path in (tmp_path / "new" / "out").iterdir()}
@@ -162,8 +166,8 @@ def test_the_command_writes_tables_and_plots(tmp_path: Path, capsys: pytest.Capt
         "scores.png",
         "by_band.png",
     }
-    assert "Simulated (dev)" in out
-    assert "simulated-prior, seed 0: trained in" in error
+    assert "Tiny notes (dev)" in out
+    assert "tiny-notes-prior, seed 0: trained in" in error
     assert "; 2 to go, about " in error
     assert "wrote results.md, results.tex, results.csv, results.json, scores.png, by_band.png to" in error
     assert run(["experiment", "tiny", "--size", "full", "--no-plots", "--seeds", "0", *arguments[4:]]) == 0
@@ -202,15 +206,15 @@ def test_refuses(
 
 
 def test_arms_of_a_table_that_read_different_encounters_are_refused(tmp_path: Path) -> None:
-    other = Arm("Simulated", "other", "prior_simulated", {**SMALL, "corpus.seed": 1})
+    other = Arm("Tiny notes", "other", "prior_simulated", {**SMALL, "corpus.text": "id"})
     experiment = Experiment("x", "y", "prior", {"cpu": (ARMS[0], other), "full": ()})
-    with pytest.raises(CorpusError, match="arms of 'Simulated' read different encounters, simulated-other"):
+    with pytest.raises(CorpusError, match="arms of 'Tiny notes' read different encounters, tiny-notes-other"):
         run_experiment(experiment, request(tmp_path), progress=lambda *_: None, tell=lambda _: None)
     assert not list((tmp_path / "runs").iterdir())
 
 
 def test_a_declaration_is_checked() -> None:
-    with pytest.raises(ConfigError, match="x: no arm 'best' on Simulated, size cpu"):
+    with pytest.raises(ConfigError, match="x: no arm 'best' on Tiny notes, size cpu"):
         Experiment("x", "y", "best", {"cpu": ARMS, "full": ()})
     with pytest.raises(ConfigError, match="x: two arms of size cpu have one name"):
         Experiment("x", "y", "prior", {"cpu": (ARMS[0], ARMS[0]), "full": ()})
@@ -226,7 +230,7 @@ def test_every_declared_recipe_loads(name: str, tmp_path: Path) -> None:
 
 
 def test_an_experiment_makes_its_simulated_corpus_once(tmp_path: Path) -> None:
-    made = SimulatedMimic3(120)
+    made = SimulatedMimic3(60)
     options: dict[str, object] = {"corpus.reader": "prepared", "training.folds": 2}
     arms = tuple(Arm("MIMIC", name, f"{name}_simulated", options, made) for name in ("prior", "neighbours"))
     experiment = Experiment("x", "y", "prior", {"cpu": arms, "full": ()}, split="train")

@@ -19,6 +19,7 @@ from nosology.evaluation import evaluate
 from nosology.experiments.runs import Material
 from nosology.experiments.search_space import Choice, Range, SearchArm, describe_space, read_space
 from nosology.experiments.tuning import Found, Search, tune
+from tiny_corpus import write_table
 
 CORPUS = '[corpus]\nreader = "tabular"\nsystem = "own"\nencounter_id = "id"\nsplit = "split"\n'
 SPACE = """
@@ -36,23 +37,10 @@ SPACE = """
 """
 
 
-def make_rows() -> str:
-    """Forty short notes of a code system without a table, so that nothing but them is read."""
-    from tiny_corpus import make_encounter
-
-    lines = list[str]()
-    for number in range(40):
-        encounter = make_encounter(number)
-        split = "train" if number < 28 else "dev" if number < 36 else "test"
-        codes = ";".join(sorted(encounter.code_set))
-        lines.append(f'{encounter.encounter_id},{split},"{encounter.notes[0].text}",{codes}\n')
-    return "id,split,text,codes\n" + "".join(lines)
-
-
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tuning")
-    (folder / "notes.csv").write_text(make_rows(), encoding="utf-8")
+    write_table(folder, train=28, dev=8, test=4)
     (folder / "base.toml").write_text(CORPUS + 'path = "notes.csv"\n', encoding="utf-8")
     (folder / "space.toml").write_text(SPACE, encoding="utf-8")
     return folder

@@ -129,12 +129,8 @@ def run_experiment(
         CorpusError: data are missing or broken; told before anything is trained.
     """
     arms = experiment.arms[request.size]
-    materials = _Materials(experiment.split, {})
     corpora, runs_folder = _folders(request.work)
-    for made in {repr(arm.made): arm.made for arm in arms if arm.made is not None}.values():
-        made.make(corpora, progress)
-    progress("reading corpora", -1.0)
-    rows = [materials.row(arm, arm.load(request.data, corpora)) for arm in arms]
+    rows = _read(arms, [arm.load(request.data, corpora) for arm in arms], experiment.split, corpora, progress)
     material_of = _by_corpus(arms, rows)
     runs = run_grid(rows, request.seeds, work=runs_folder, progress=progress, tell=tell)
     scores = list[CorpusScores]()
@@ -151,18 +147,19 @@ def _folders(work: Path) -> tuple[Path, Path]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Materials:
-    """Corpora, each read once."""
-
-    split: str
-    known: dict[CorpusConfig, Material]
-
-    def row(self, arm: Arm, recipe: Recipe) -> Row:
-        if recipe.corpus not in self.known:
-            corpus = open_corpus(recipe.corpus)
-            self.known[recipe.corpus] = Material(corpus.split("train"), corpus.split(self.split))
-        return Row(arm.name, recipe, self.known[recipe.corpus])
+def _read(arms: Sequence[Arm], recipes: Sequence[Recipe], split: str, corpora: Path, progress: Progress) -> list[Row]:
+    """Every corpus, each read once: data first, which may be missing, then what has to be made."""
+    known: dict[CorpusConfig, Material] = {}
+    pairs = list(zip(arms, recipes, strict=True))
+    for arm, recipe in sorted(pairs, key=lambda pair: pair[0].made is not None):
+        if recipe.corpus in known:
+            continue
+        if arm.made is not None:
+            arm.made.make(corpora, progress)
+        progress(f"reading {arm.corpus}", -1.0)
+        corpus = open_corpus(recipe.corpus)
+        known[recipe.corpus] = Material(corpus.split("train"), corpus.split(split))
+    return [Row(arm.name, recipe, known[recipe.corpus]) for arm, recipe in pairs]
 
 
 def _by_corpus(arms: Sequence[Arm], rows: Sequence[Row]) -> dict[str, Material]:
