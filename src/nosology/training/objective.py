@@ -1,0 +1,111 @@
+"""What is minimised: named terms of the loss of one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nosology.model import Batch, GoldEvidence, HeadOutput
+from nosology.preprocessing.batching import PaddedBatch
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Logits and targets, both ``[batch, label]``, to one number that is a mean over the batch's encounters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What a batch should come to.
+
+    Args:
+        labels: 1 where the encounter carries the label; float ``[batch, label]``.
+        evidence: tokens that people marked; ``None`` where the batch has none, or it was not asked for.
+    """
+
+    labels: Tensor
+    evidence: GoldEvidence | None = None
+
+
+class Objective(Protocol):
+    """The terms of the loss; they are added up. Runs inside the model's forward pass, so a term may call any method."""
+
+    def __call__(self, model: nn.Module, batch: Batch, targets: Targets) -> Mapping[str, Tensor]: ...
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean of the binary cross-entropy over encounters and labels, from logits."""
+    return functional.binary_cross_entropy_with_logits(logits, targets)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelObjective:
+    """A loss of the labels, what the head adds to it, and the loss of supervised attention.
+
+    Args:
+        loss: of the labels.
+        evidence_weight: of supervised attention, for batches with evidence.
+    """
+
+    loss: Loss = binary_cross_entropy
+    evidence_weight: float = 0.0
+
+    def __call__(self, model: nn.Module, batch: Batch, targets: Targets) -> Mapping[str, Tensor]:
+        terms = dict[str, Tensor]()
+        if self.evidence_weight and targets.evidence is not None:
+            forward = cast(Any, model).forward_with_evidence
+            output, evidence = cast(tuple[HeadOutput, Tensor], forward(batch, targets.evidence))
+            terms["evidence"] = self.evidence_weight * evidence
+        else:
+            output = cast(HeadOutput, model(batch))
+        terms = {"labels": self.loss(output.logits.float(), targets.labels), **terms}
+        more = getattr(getattr(model, "head", None), "auxiliary_loss", None)
+        own = None if more is None else more(output, targets.labels)
+        return terms if own is None else {**terms, "head": own}
+
+
+class TrainedModel(nn.Module):
+    """A model with its objective: what is wrapped for several processes, so that all of a batch is one forward pass.
+
+    Args:
+        model: gives logits.
+        objective: gives the terms of the loss.
+    """
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, batch: Batch, targets: Targets | None = None) -> dict[str, Tensor]:
+        """The terms of the loss, or, without targets, the logits as ``logits``."""
+        if targets is None:
+            return {"logits": cast(HeadOutput, self.model(batch)).logits}
+        return dict(self.objective(self.model, batch, targets))
+
+
+def to_batch(padded: PaddedBatch, device: torch.device | str) -> Batch:
+    """Token ids and mask on a device."""
+    ids, mask = torch.from_numpy(padded.token_ids), torch.from_numpy(padded.mask)
+    return Batch(ids.to(device, non_blocking=True), mask.to(device, non_blocking=True))
+
+
+def to_targets(padded: PaddedBatch, n_labels: int, device: torch.device | str) -> Targets:
+    """Dense targets of one batch, made on the device."""
+    labels = torch.zeros(len(padded.rows), n_labels, device=device)
+    rows, columns = (torch.from_numpy(part).to(device) for part in (padded.label_rows, padded.label_columns))
+    labels[rows, columns] = 1.0
+    return Targets(labels, _evidence(padded, device))
+
+
+def _evidence(padded: PaddedBatch, device: torch.device | str) -> GoldEvidence | None:
+    if not len(padded.evidence):
+        return None
+    marks = torch.from_numpy(padded.evidence)
+    items, item = torch.unique(marks[:, :2], dim=0, return_inverse=True)
+    tokens = torch.zeros(len(items), padded.mask.shape[1], dtype=torch.bool)
+    tokens[item, marks[:, 2]] = True
+    return GoldEvidence(items[:, 0].to(device), items[:, 1].to(device), tokens.to(device))
