@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,17 +176,13 @@ def _hash(state: Mapping[str, object]) -> str:
 
 
 def save_tokenizer(tokenizer: Tokenizer, path: str | Path) -> None:
-    """Write a tokenizer as JSON, whole or not at all.
-
-    Raises:
-        ConfigError: the place cannot be written.
-    """
-    from nosology.checkpoint import writing_file
-
+    """Write a tokenizer as JSON; a reader never sees half a file."""
     state = tokenizer.state()
     content = {"format": _FORMAT, "fingerprint": _hash(state), "tokenizer": state}
-    with writing_file(path) as building:
-        building.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+    target = Path(path)
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, target)
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:
