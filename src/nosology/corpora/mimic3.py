@@ -124,7 +124,7 @@ class Mimic3:
         known = set[tuple[str, str]]()
         for kind in self._kinds:
             table = source.open(kind.titles, ("icd9_code",))
-            known |= read_known_codes(table, {"": kind.system}, "icd9_code")
+            known |= read_known_codes(table, vocabulary, {"": kind.system}, "icd9_code")
         systems = tuple(kind.system for kind in self._kinds)
         metadata = read_metadata(source, ADMISSIONS, _METADATA)
         caml = coded is not None

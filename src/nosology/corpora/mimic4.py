@@ -116,7 +116,7 @@ class Mimic4:
         known = set[tuple[str, str]]()
         for kind in self._kinds:
             table = source.open(kind.titles, ("icd_code", "icd_version"))
-            known |= read_known_codes(table, self._wanted(kind), "icd_code", "icd_version")
+            known |= read_known_codes(table, vocabulary, self._wanted(kind), "icd_code", "icd_version")
         systems = tuple(kind.systems[self._digits] for kind in self._kinds)
         metadata = read_metadata(source, ADMISSIONS, _METADATA)
         return Material(notes, texts, rows, vocabulary, systems, known, metadata, of_other_version=other)

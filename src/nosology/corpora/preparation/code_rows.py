@@ -140,20 +140,24 @@ def formatted_code(raw: str, system: str, malformed: Counter[str]) -> str:
         return raw
 
 
-def read_known_codes(table: RawTable, systems: Mapping[str, str], code: str, version: str = "") -> set[tuple[str, str]]:
-    """The codes that the release's own table of titles lists, as (formatted code, system).
+def read_known_codes(
+    table: RawTable, vocabulary: Vocabulary, systems: Mapping[str, str], code: str, version: str = ""
+) -> set[tuple[str, str]]:
+    """The codes of a vocabulary that the release's own table of titles lists, as (formatted code, system).
 
     Args:
         table: D_ICD_DIAGNOSES, D_ICD_PROCEDURES, or their kin of MIMIC-IV.
+        vocabulary: the codes that occur.
         systems: the system of each version that is wanted; of "" where the table has no versions.
         code: the column of codes.
         version: the column of versions; empty if there is none.
     """
+    occurring = {name.replace(".", "") for name in vocabulary.codes}
     known = set[tuple[str, str]]()
     for records in table.records():
         versions = records.columns[version].to_pylist() if version else [""] * len(records)
-        for raw, its_version in zip(records.columns[code].to_pylist(), versions, strict=True):
-            system = systems.get(its_version.strip())
-            if system is not None and raw.strip():
-                known.add((formatted_code(raw.strip().upper(), system, Counter()), system))
+        for cell, its_version in zip(records.columns[code].to_pylist(), versions, strict=True):
+            raw, system = cell.strip().upper(), systems.get(its_version.strip())
+            if system is not None and raw in occurring:
+                known.add((formatted_code(raw, system, Counter()), system))
     return known

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from nosology.corpora.preparation.blocks import HashedFile
+from nosology.corpora.preparation.blocks import HashedFile, ahead
 from nosology.corpora.preparation.layout import import_arrow, import_compute
 from nosology.corpora.preparation.manifest import FileFacts
 from nosology.errors import CorpusError
@@ -142,7 +142,7 @@ class RawTable:
                 or too many cells, bytes that are not UTF-8, a gzip file cut short.
             MissingExtraError: pyarrow is not installed.
         """
-        chunks = _record_chunks(self._file, self.path)
+        chunks = ahead(_record_chunks(self._file, self.path))
         header, chunk = _split_header(next(chunks, None), self.path)
         self._check_columns(header)
         wanted = [name for name in (*self._required, *self._optional) if name in header]
