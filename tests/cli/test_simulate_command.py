@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import resource
 import shutil
@@ -73,6 +74,18 @@ def test_a_file_in_the_way_and_a_plot_without_folder(tmp_path: Path, capsys: pyt
     assert run(["simulate", "mimic3", *SMALL, "--out", str(tmp_path / "new"), "--plot", str(plot)]) == 2
     assert "its folder does not exist; make it first" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_a_plot_that_cannot_be_drawn_is_told_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = str(tmp_path / "sim")
+    assert run(["simulate", "mimic3", *SMALL, "--out", out, "--plot", str(tmp_path / "plot.gif")]) == 2
+    assert "plot.gif: a plot is written as .png, .pdf, .svg; name it so" in capsys.readouterr().err
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert run(["simulate", "mimic3", *SMALL, "--out", out, "--plot", str(tmp_path / "plot.png")]) == 2
+    assert "A plot needs an optional part: pip install 'nosology[plots]'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_disk_that_is_too_small_is_told_before(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _BYTES_A_WORD = 8.5
 _BYTES_BESIDE = 25_000_000
 _GZIPPED = 0.35
+_PICTURES = (".png", ".pdf", ".svg")
 
 
 class Form(StrEnum):
@@ -35,7 +36,8 @@ def simulate(
     words: Annotated[int, typer.Option(min=200, max=4000, help="Mean words of a discharge summary.")] = 1500,
     labels: Annotated[float, typer.Option(min=1.0, max=40.0, help="Mean codes of an admission.")] = 15.88,
     icd10_share: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="mimic4: share of admissions in ICD-10; as published.")
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="mimic4: share of admissions in ICD-10; 0.37, as published, if not given."),
     ] = None,
     compress: Annotated[bool, typer.Option("--gzip", help="Write .csv.gz instead of .csv.")] = False,
     plot: Annotated[
@@ -56,7 +58,6 @@ def simulate(
       nosology simulate mimic4 --admissions 20000 --icd10-share 1 --gzip --out sim4
       nosology simulate mimic3 --admissions 52726 --out sim --plot frequencies.png
     """
-    from nosology.checkpoint import check_file_target
     from nosology.cli.data import tell
     from nosology.cli.progress import progress_bar
 
@@ -64,7 +65,7 @@ def simulate(
     config = _config(form, admissions, seed, codes, words, labels, icd10_share)
     _check_target(out, config, compress=compress)
     if plot is not None:
-        check_file_target(plot)
+        _check_plot(plot)
     with progress_bar("drawing patients and codes") as report:
         from nosology.corpora.preparation.folder import building_folder, telling_write_errors
         from nosology.corpora.simulation.release import Release
@@ -111,13 +112,27 @@ def _check_target(out: Path, config: ReleaseConfig, *, compress: bool) -> None:
         )
 
 
+def _check_plot(path: Path) -> None:
+    """Refuse, before long work, a picture that could not be drawn at its end."""
+    from importlib.util import find_spec
+
+    from nosology.checkpoint import check_file_target
+    from nosology.errors import ConfigError, MissingExtraError
+
+    if path.suffix.lower() not in _PICTURES:
+        raise ConfigError(f"{path}: a plot is written as {', '.join(_PICTURES)}; name it so")
+    check_file_target(path)
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("A plot", "plots")
+
+
 def _plot(release: Release, path: Path) -> None:
     from nosology.checkpoint import writing_file
     from nosology.corpora.simulation.release.frequencies import MIMIC3_DOCUMENTS, plot_frequencies
 
     documents = release.config.admissions
     with writing_file(path) as building:
-        named = building.with_name(building.name + (path.suffix or ".png"))
+        named = building.with_name(building.name + path.suffix)
         plot_frequencies(
             release.code_counts(),
             named,
