@@ -35,11 +35,11 @@ class WordEmbedding(nn.Module):
                 f"pretrained vectors of shape {tuple(matrix.shape)} do not fit {vocabulary_size} words x {size}"
             )
         start = torch.randn(vocabulary_size, size) * 0.1 if matrix is None else matrix.detach().clone().float()
-        self.weight = nn.Parameter(start, requires_grad=not frozen)
+        self.table = nn.Embedding.from_pretrained(start, freeze=frozen)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, batch: Batch) -> Float[Tensor, "batch token size"]:
         """Vectors of a batch's words."""
         padding = ~batch.mask
-        vectors = nn.functional.embedding(batch.token_ids.masked_fill(padding, 0), self.weight)
+        vectors = self.table(batch.token_ids.masked_fill(padding, 0))
         return self.dropout(vectors).masked_fill(padding[..., None], 0.0)

@@ -157,9 +157,7 @@ def load_transformer(name: str) -> nn.Module:
     """
     from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
 
-    if name != MINILM and "/" not in name and not Path(name).is_dir():
-        raise ConfigError(_not_loaded(name))
-    source = str(_minilm_folder()) if name == MINILM else name
+    source = _source(name)
     options: dict[str, Any] = {"trust_remote_code": False}
     try:
         config: Any = AutoConfig.from_pretrained(source, **options)
@@ -168,6 +166,29 @@ def load_transformer(name: str) -> nn.Module:
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(_not_loaded(name)) from error
     return model.get_encoder() if config.is_encoder_decoder and "t5" not in config.model_type else model
+
+
+def special_tokens(name: str) -> tuple[int, int]:
+    """Ids of the tokens that a model's training put before and after a text.
+
+    Raises:
+        ConfigError: the model's tokenizer has none (T5, LLaMA).
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(_source(name), trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"encoder {name!r}: its tokenizer can't be read; set framed = false") from error
+    if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
+        raise ConfigError(f"encoder {name!r} has no tokens to frame a chunk with; set framed = false")
+    return int(tokenizer.cls_token_id), int(tokenizer.sep_token_id)
+
+
+def _source(name: str) -> str:
+    if name != MINILM and "/" not in name and not Path(name).is_dir():
+        raise ConfigError(_not_loaded(name))
+    return str(_minilm_folder()) if name == MINILM else name
 
 
 def _minilm_folder() -> Path:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -59,7 +59,6 @@ def _linear(pooled: Tensor, rowwise: Tensors, shared: Tensors) -> Tensor:
     return torch.linalg.vecdot(pooled[:, 0], weight) + bias
 
 
-@torch.compiler.disable
 def label_attention(
     queries: Float[Tensor, "label head key"],
     keys: Float[Tensor, "batch token head key"],
@@ -85,7 +84,7 @@ def label_attention(
         queries, keys, values = queries.to(low), keys.to(low), values.to(low)
     with torch.autocast(device, enabled=False):
         plan = _Plan(readout.function, real_tokens(mask), len(readout.rowwise))
-        return _LabelAttention.apply(plan, queries, keys, values, *readout.rowwise, *readout.shared)
+        return _apply(plan, queries, keys, values, *readout.rowwise, *readout.shared)
 
 
 @torch.no_grad()
@@ -312,3 +311,11 @@ class _LabelAttention(torch.autograd.Function):
         found = (total.queries, total.keys, total.values, *total.rowwise, *total.shared)
         originals = (queries, keys, values, *parameters)
         return None, *(grad.to(tensor.dtype) for grad, tensor in zip(found, originals, strict=True))
+
+
+def _apply(*inputs: Any) -> Tensor:
+    """The function above; where ``torch.compile`` traces, it runs as it is, for its loop depends on the mask."""
+    run: Any = _LabelAttention.apply
+    if torch.compiler.is_dynamo_compiling():
+        run = cast(Any, torch.compiler.disable)(run)
+    return run(*inputs)
