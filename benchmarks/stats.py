@@ -116,9 +116,7 @@ def time_stats(path: Path) -> None:
         print(f"  {len([figure.canvas.draw() for _, figure in draw_plots(figures)])} plots")
     print(f"peak memory so far {peak():.0f} MB")
     with timed("near duplicates, Jaccard 0.8, runs of 5 words"):
-        found = find_near_duplicates(
-            lambda: (batch["text"] for batch in table.notes().select("text").collect_batches(chunk_size=512))
-        )
+        found = find_near_duplicates(table.texts)
     print(f"  {len(found.pairs):,} pairs in {found.notes:,} notes; peak memory {peak():.0f} MB")
 
 

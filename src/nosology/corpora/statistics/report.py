@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -35,7 +35,6 @@ from nosology.corpora.statistics.splits import Leakage, SplitStatistics, leakage
 from nosology.corpora.statistics.table import CorpusTable, Ints, collected
 from nosology.corpora.statistics.validity import Validity, check_validity
 
-_NOTES_A_BATCH = 512
 _EXAMPLES = 5
 
 
@@ -217,17 +216,12 @@ def describe_corpus(table: CorpusTable, wishes: Wishes, progress: Progress | Non
 def _duplicates(table: CorpusTable, wishes: Wishes, tell: Progress) -> NoteDuplicates:
     ids = collected(table.notes().select("encounter_id", "note_id"))
     found = find_near_duplicates(
-        lambda: _texts(table),
+        table.texts,
         threshold=wishes.threshold,
         shingle_words=wishes.shingle_words,
         progress=tell,
     )
     return _located(table, found, ids["encounter_id"].to_list(), ids["note_id"].to_list(), wishes)
-
-
-def _texts(table: CorpusTable) -> Iterator[Any]:
-    """The notes' texts, some at a time."""
-    yield from (batch["text"] for batch in table.notes().select("text").collect_batches(chunk_size=_NOTES_A_BATCH))
 
 
 def _located(

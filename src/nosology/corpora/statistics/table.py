@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nosology.corpora.preparation.layout import NOTES
+from nosology.corpora.preparation.layout import NOTES, NOTES_A_BATCH
 from nosology.corpora.prepared import EncounterRow, PreparedFolder
 from nosology.corpora.unknown_codes import with_unknown_codes
 from nosology.errors import CorpusError, MissingExtraError
@@ -39,6 +39,7 @@ class CorpusTable:
         dates: the day each encounter ended, as written; empty where unknown.
         unknown_codes: codes that no table has.
         notes: opens the notes as a polars ``LazyFrame`` with encounter_id, note_id and text, in encounter order.
+        texts: opens the notes' texts, in the same order, as batches: polars ``Series``.
     """
 
     name: str
@@ -53,6 +54,7 @@ class CorpusTable:
     dates: tuple[str, ...]
     unknown_codes: frozenset[str]
     notes: Callable[[], Any]
+    texts: Callable[[], Iterator[Any]]
 
     def __len__(self) -> int:
         return len(self.encounter_ids)
@@ -78,6 +80,13 @@ class CorpusTable:
         return np.bincount(chosen, minlength=len(self.codes)).astype(np.int64)
 
 
+class _Notes(NamedTuple):
+    """Two ways to the notes: a query over all of them, and their texts some at a time."""
+
+    frame: Callable[[], Any]
+    texts: Callable[[], Iterator[Any]]
+
+
 def table_of_folder(folder: PreparedFolder) -> CorpusTable:
     """The table of a prepared folder.
 
@@ -89,13 +98,11 @@ def table_of_folder(folder: PreparedFolder) -> CorpusTable:
     path = folder.path / NOTES
     columns = ["encounter_id", "note_id", "text"]
     unknown = frozenset(folder.unknown_codes)
-    return _table(
-        folder.manifest.corpus,
-        folder.encounter_rows(),
-        unknown,
+    notes = _Notes(
         lambda: polars.scan_parquet(path).select(columns),
-        path,
+        lambda: (polars.Series(batch.column(0)) for batch in folder.note_batches(["text"])),
     )
+    return _table(folder.manifest.corpus, folder.encounter_rows(), unknown, notes, path)
 
 
 def table_of_corpus(corpus: Corpus) -> CorpusTable:
@@ -123,7 +130,11 @@ def table_of_corpus(corpus: Corpus) -> CorpusTable:
         }
         return polars.LazyFrame(columns)
 
-    return _table(corpus.name, rows, frozenset(corpus.unknown_codes), notes, None)
+    def texts() -> Iterator[Any]:
+        every = [note.text for one in corpus for note in one.notes]
+        return (polars.Series(every[start : start + NOTES_A_BATCH]) for start in range(0, len(every), NOTES_A_BATCH))
+
+    return _table(corpus.name, rows, frozenset(corpus.unknown_codes), _Notes(notes, texts), None)
 
 
 def import_polars() -> Any:
@@ -149,7 +160,7 @@ def collected(frame: Any, path: Path | None = None) -> Any:
 
 
 def _table(
-    name: str, rows: Iterable[EncounterRow], unknown: frozenset[str], notes: Callable[[], Any], path: Path | None
+    name: str, rows: Iterable[EncounterRow], unknown: frozenset[str], notes: _Notes, path: Path | None
 ) -> CorpusTable:
     ids: list[str] = []
     groups: list[str] = []
@@ -186,7 +197,8 @@ def _table(
         indices,
         tuple(dates),
         unknown,
-        notes,
+        notes.frame,
+        notes.texts,
     )
 
 
