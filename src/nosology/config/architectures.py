@@ -9,11 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nosology.config.rules import Section, above, at_least, between, not_empty
+from nosology.config.rules import Check, Section, above, at_least, between, not_empty, rule
 
 _KERNELS = (3, 5, 9, 15, 19, 25)
 
 Queries = Literal["random", "descriptions"]
+
+
+def _if_given(lowest: float, *, included: bool) -> dict[str, Check]:
+    """The value is left out, or at least (or above) ``lowest``."""
+
+    def check(value: float | None) -> str | None:
+        if value is None or value > lowest or (included and value == lowest):
+            return None
+        return f"{value!r} is {'below' if included else 'not above'} {lowest}"
+
+    return rule(check)
 
 
 # --- encoders -------------------------------------------------------------------------------------------------------
@@ -122,8 +133,8 @@ class LabelAttentionConfig(Section):
     """
 
     kind: Literal["label_attention"] = "label_attention"
-    attention_size: int | None = None
-    std: float | None = None
+    attention_size: int | None = field(default=None, metadata=_if_given(1, included=True))
+    std: float | None = field(default=None, metadata=_if_given(0, included=False))
     queries: Queries = "random"
     tied: bool = False
 
@@ -160,9 +171,9 @@ class JointLabelAttentionConfig(Section):
     """
 
     kind: Literal["joint_label_attention"] = "joint_label_attention"
-    attention_size: int | None = 512
+    attention_size: int | None = field(default=512, metadata=_if_given(1, included=True))
     projection_size: int = field(default=128, metadata=at_least(1))
-    std: float | None = 0.03
+    std: float | None = field(default=0.03, metadata=_if_given(0, included=False))
     queries: Queries = "random"
 
 

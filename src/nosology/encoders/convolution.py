@@ -18,6 +18,7 @@ from nosology.encoders.base import Batch, Encoder, EncoderOutput
 from nosology.encoders.embedding import WordEmbedding
 
 Hidden = Float[Tensor, "batch token channel"]
+Convolved = Float[Tensor, "batch token convolved"]
 Padding = Bool[Tensor, "batch token"] | None
 
 KERNELS = (3, 5, 9, 15, 19, 25)
@@ -51,7 +52,7 @@ class TokenConvolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(output_size)) if bias else None
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
 
-    def forward(self, hidden: Hidden, padding: Padding) -> Hidden:
+    def forward(self, hidden: Hidden, padding: Padding) -> Convolved:
         """The convolved states; what it gives at padding means nothing."""
         image = zero_padding(hidden, padding).transpose(1, 2).unsqueeze(2)
         if self.left != self.right:
@@ -98,7 +99,7 @@ class ResidualBlock(nn.Module):
         self.shortcut_norm = TokenBatchNorm(output_size)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, hidden: Hidden, padding: Padding) -> Hidden:
+    def forward(self, hidden: Hidden, padding: Padding) -> Convolved:
         """The block's states."""
         left = self.first_norm(self.first(hidden, padding), padding).tanh_()
         left = self.second_norm(self.second(left, padding), padding)
@@ -117,7 +118,7 @@ class _Channel(nn.Module):
             ResidualBlock(before, after, kernel, dropout=dropout) for before, after in pairwise(sizes)
         )
 
-    def forward(self, hidden: Hidden, padding: Padding) -> Hidden:
+    def forward(self, hidden: Hidden, padding: Padding) -> Convolved:
         state = self.base(hidden, padding).tanh_()
         for block in self.blocks:
             state = block(state, padding)
@@ -147,7 +148,7 @@ class MultiResidualConvolution(nn.Module):
         self.output_size = sizes[-1] * len(kernels)
         self.channels = nn.ModuleList(_Channel(sizes, kernel, dropout) for kernel in kernels)
 
-    def forward(self, hidden: Hidden, mask: Bool[Tensor, "batch token"]) -> Hidden:
+    def forward(self, hidden: Hidden, mask: Bool[Tensor, "batch token"]) -> Convolved:
         """States of every channel side by side, zero at padding."""
         if hidden.numel() == 0:
             return hidden.new_zeros(*hidden.shape[:2], self.output_size)

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from nosology.encoders.base import Batch, Encoder, EncoderOutput
 from nosology.encoders.embedding import WordEmbedding
 
+Words = Float[Tensor, "batch token word"]
 Hidden = Float[Tensor, "batch token hidden"]
 
 
@@ -40,7 +41,7 @@ class BiLstm(Encoder):
         hidden = self._states(self.words(batch), batch.mask)
         return EncoderOutput(self.dropout(hidden), batch.mask)
 
-    def _states(self, words: Hidden, mask: Bool[Tensor, "batch token"]) -> Hidden:
+    def _states(self, words: Words, mask: Bool[Tensor, "batch token"]) -> Hidden:
         if words.numel() > 0 and bool(mask.all()):
             return self.lstm(words)[0]
         result = words.new_zeros(*mask.shape, self.hidden_size)
@@ -52,12 +53,12 @@ class BiLstm(Encoder):
         result[mask] = states[real].to(result.dtype)
         return result
 
-    def _packed(self, words: Hidden, counts: Int[Tensor, " batch"]) -> tuple[Hidden, Int[Tensor, " batch"]]:
+    def _packed(self, words: Words, counts: Int[Tensor, " batch"]) -> tuple[Tensor, Int[Tensor, " batch"]]:
         packed = pack_padded_sequence(words, counts.cpu(), batch_first=True, enforce_sorted=False)
         return pad_packed_sequence(self.lstm(packed)[0], batch_first=True)[0], counts
 
 
-def _closed_up(words: Hidden, mask: Bool[Tensor, "batch token"]) -> Hidden:
+def _closed_up(words: Words, mask: Bool[Tensor, "batch token"]) -> Words:
     """Each row's real tokens first, in their order."""
     order = (~mask).to(torch.int8).argsort(dim=1, stable=True)
     return words.gather(1, order[..., None].expand(-1, -1, words.shape[-1]))

@@ -42,7 +42,8 @@ class Transformer(Encoder):
     """Last hidden states of a transformers model, chunk by chunk.
 
     A chunk may be framed by two special tokens whose states are dropped again: models that were trained on framed
-    sentences expect them. The chunks of all notes run as one batch; chunks of padding alone do not run.
+    sentences expect them (Longformer's global attention is on the first of them). The chunks of all notes run as one
+    batch; chunks of padding alone do not run.
 
     Args:
         model: an encoder, or a decoder such as LLaMA; it takes ``input_ids`` and ``attention_mask``.
@@ -79,10 +80,13 @@ class Transformer(Encoder):
         self.chunk_tokens, self.overlap_tokens, self.frame = chunk_tokens, overlap_tokens, frame
         self.frozen, self.chunks_at_once = frozen, chunks_at_once
         self.filler = int(getattr(config, "pad_token_id", None) or 0)
+        self.first_is_global = config.model_type == "longformer" and frame is not None
         if frozen:
             model.requires_grad_(False)
         elif gradient_checkpointing:
-            getattr(model, "gradient_checkpointing_enable")()  # noqa: B009
+            _checkpoint_activations(model)
+        if not self.first_is_global:
+            _freeze_global_attention(model)
 
     def train(self, mode: bool = True) -> Transformer:
         """As ``nn.Module.train``, but a frozen model stays without dropout."""
@@ -110,7 +114,10 @@ class Transformer(Encoder):
 
     def _states(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The model's states; notes whose chunks have holes or end early rely on its attention mask."""
-        return self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        options: dict[str, Tensor] = {}
+        if self.first_is_global:
+            options["global_attention_mask"] = torch.zeros_like(ids).index_fill_(1, ids.new_zeros(1), 1)
+        return self.model(input_ids=ids, attention_mask=mask.long(), **options).last_hidden_state
 
 
 def _portions(chunks: Chunks, size: int) -> list[tuple[slice, Tensor]]:
@@ -132,6 +139,19 @@ def _without_pooler(model: nn.Module) -> nn.Module:
     if isinstance(getattr(model, "pooler", None), nn.Module):
         setattr(model, "pooler", None)  # noqa: B010
     return model
+
+
+def _checkpoint_activations(model: Any) -> None:
+    """By its name in transformers 5.20 and later, or by the one before."""
+    newer = getattr(model, "activation_checkpointing_enable", None)
+    (newer or model.gradient_checkpointing_enable)()
+
+
+def _freeze_global_attention(model: nn.Module) -> None:
+    """Leave Longformer's global attention as it is where no token uses it: no gradient would ever reach it."""
+    for name, parameter in model.named_parameters():
+        if "_global." in name:
+            parameter.requires_grad_(False)
 
 
 def _check_room(config: Any, tokens: int) -> None:

@@ -136,8 +136,8 @@ def evidence_loss(
     losses = [queries.new_zeros(0) + keys.sum() * 0]
     for note in notes[marked].unique().tolist():
         chosen = marked & (notes == note)
-        scores = torch.einsum("ihk,thk->iht", queries[chosen], keys[note]).float()
-        losses.append(_log_share(scores, evidence[chosen], mask[note]).neg().flatten())
+        scores = torch.einsum("ihk,thk->iht", queries[chosen], keys[note])
+        losses.append(-_log_share(scores.to(_precise(scores.dtype)), evidence[chosen], mask[note]).flatten())
     every = torch.cat(losses)
     return every.sum() / max(1, len(every))
 

@@ -45,7 +45,7 @@ class MultiResCnn(Head):
         size = self.convolution.output_size
         self.attention = LabelAttention(size, label_count, start=start, ancestors=ancestors)
 
-    def _states(self, hidden: Hidden, mask: Mask) -> Hidden:
+    def _states(self, hidden: Hidden, mask: Mask) -> Float[Tensor, "batch token convolved"]:
         return self.convolution(self.narrow(hidden), mask)
 
     def forward(self, hidden: Hidden, mask: Mask, labels: Int[Tensor, " label"] | None = None) -> HeadOutput:

