@@ -21,7 +21,7 @@ from nosology.baselines.tfidf import LogisticRegressions
 from nosology.calibration import IsotonicCalibration, best_threshold, threshold_of_precision
 from nosology.codes import CodeSystem
 from nosology.codes.titles import TitleTable
-from nosology.config import NeighboursConfig, PriorConfig, RankerModelConfig, Recipe, TfidfConfig
+from nosology.config import NeighboursConfig, NeuralConfig, PriorConfig, RankerModelConfig, Recipe, TfidfConfig
 from nosology.corpora.splits import grouped_folds
 from nosology.errors import CorpusError
 from nosology.explanation.evidence import choose_evidence
@@ -31,7 +31,6 @@ from nosology.knowledge.stream import TokenStream, build_stream
 from nosology.model_card import Facts
 from nosology.predictor import FitTask, Fitted, Predictor, Progress
 from nosology.ranked import RankedCandidates
-from nosology.ranking.parallel import single_threaded
 from nosology.ranking.source import Mention, TrainingExample, TrainingSet
 from nosology.types import CodedEncounter, Corpus, Encounter, Note, SuggestedCode
 
@@ -71,7 +70,9 @@ class Coder:
         return self.predictor.label_counts
 
     @staticmethod
-    def fit(corpus: Corpus, recipe: Recipe, *, seed: int = 0, progress: Progress | None = None) -> Coder:
+    def fit(
+        corpus: Corpus, recipe: Recipe, *, seed: int = 0, progress: Progress | None = None, work: Path | None = None
+    ) -> Coder:
         """Learn from coded encounters.
 
         Predictors are cross-fitted by patient or article; calibration and threshold come from out-of-fold scores inside
@@ -82,14 +83,17 @@ class Coder:
             recipe: which model, and how it learns.
             seed: of every random choice.
             progress: told what is being done and the share of it that is done.
+            work: a folder for what the training of a network keeps: called again after a stop, it goes on from there.
 
         Raises:
             CorpusError: fewer than two groups of coded encounters, or none with a code.
         """
         coded = [encounter for encounter in corpus if encounter.codes is not None]
         folds = _folds(coded, recipe.training.folds, seed)
-        with single_threaded():
-            return _fit(corpus, coded, folds, recipe, seed, progress or _silent)
+        tell = progress or _silent
+        tell("reading notes", 0.0)
+        task = FitTask(TrainingSet(tuple(_example(encounter) for encounter in coded)), folds, seed, tell, work)
+        return _fit(corpus, coded, task, recipe)
 
     def code(self, note: str | Note | Encounter) -> CodedEncounter:
         """Code one note or encounter.
@@ -163,24 +167,20 @@ class Coder:
         return SuggestedCode(code, system, probability, assigned, evidence, expressions, title)
 
 
-def _fit(
-    corpus: Corpus, coded: list[Encounter], folds: NDArray[np.int64], recipe: Recipe, seed: int, tell: Progress
-) -> Coder:
-    tell("reading notes", 0.0)
-    training = TrainingSet(tuple(_example(encounter) for encounter in coded))
-    tell("reading code tables", 0.0)
+def _fit(corpus: Corpus, coded: list[Encounter], task: FitTask, recipe: Recipe) -> Coder:
+    task.tell("reading code tables", 0.0)
     systems = open_systems(corpus.systems, recipe)
     titles = TitleTable.of(systems)
-    predictor, held, knowledge = _fit_predictor(FitTask(training, folds, seed, tell), systems, titles, recipe)
+    predictor, held, knowledge = _fit_predictor(task, systems, titles, recipe)
     calibration = IsotonicCalibration.fit(held.scores, held.right)
-    probabilities, gold_count = calibration.apply(held.scores), sum(len(e.code_set) for e in training.examples)
+    probabilities = calibration.apply(held.scores)
     threshold = recipe.calibration.threshold
     if threshold is None:
-        threshold = best_threshold(probabilities, held.right, gold_count)
+        threshold = best_threshold(probabilities, held.right, held.gold_count)
     unseen, wanted = ~held.seen, recipe.calibration.unseen_precision
     unseen_threshold = threshold_of_precision(probabilities[unseen], held.right[unseen], wanted, threshold)
     language = coded[0].notes[0].language
-    facts = Facts.of(corpus, coded, seed, threshold, probabilities, held.right, gold_count)
+    facts = Facts.of(corpus, coded, task.seed, threshold, probabilities, held.right, held.gold_count)
     knowledge = knowledge.with_expressions(predictor.mined_expressions(titles, language))
     return Coder(recipe, predictor, calibration, threshold, unseen_threshold, titles, knowledge, language, facts)
 
@@ -189,6 +189,10 @@ def _fit_predictor(task: FitTask, systems: Sequence[CodeSystem], titles: TitleTa
     match recipe.model:
         case RankerModelConfig():
             return RankedCandidates.fit(task, build_knowledge(systems, recipe), titles, recipe)
+        case NeuralConfig():
+            from nosology.neural.predictor import NeuralPredictor
+
+            return NeuralPredictor.fit(task, recipe.model.network, titles)
         case PriorConfig():
             return LabelPrior.fit(task, recipe.model)
         case TfidfConfig():

@@ -16,6 +16,7 @@ from nosology.coder import Coder
 from nosology.codes.titles import TitleTable
 from nosology.config import (
     NeighboursConfig,
+    NeuralConfig,
     PriorConfig,
     RankerModelConfig,
     Recipe,
@@ -89,5 +90,9 @@ def _load_predictor(recipe: Recipe, folder: ModelFolder, titles: TitleTable) -> 
             return LogisticRegressions.load(folder, titles)
         case NeighboursConfig():
             return NearestNeighbours.load(folder, titles)
+        case NeuralConfig():
+            from nosology.neural.predictor import NeuralPredictor
+
+            return NeuralPredictor.load(folder, titles)
         case _:
             assert_never(recipe.model)

@@ -111,6 +111,7 @@ _METHODS = {
     "ranker": "candidates of several sources, ranked by trees",
     "prior": "the share of training encounters with each code (a baseline: it reads no note)",
     "tfidf": "TF-IDF of word n-grams and one logistic regression a code (a baseline)",
+    "neural": "a neural network trained on these notes",
     "neighbours": "votes of the most similar training encounters (a baseline)",
 }
 

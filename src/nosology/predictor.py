@@ -7,9 +7,11 @@ abstention) is the coder's affair and needs scores of encounters that the predic
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -19,7 +21,7 @@ from nosology.checkpoint import ModelFolder, load_arrays, save_arrays
 from nosology.codes.titles import TitleTable
 from nosology.knowledge.base import Expression, KnowledgeBase
 from nosology.knowledge.stream import TokenStream
-from nosology.ranking.parallel import each_number
+from nosology.ranking.parallel import each_number, single_threaded
 from nosology.ranking.source import Arrays, Mention, TrainingSet
 
 Progress = Callable[[str, float], None]
@@ -74,11 +76,13 @@ class HeldOut:
         scores: float64.
         right: whether each is a gold code of its encounter; bool.
         seen: whether any encounter that its predictor learnt from carries the code; bool.
+        gold_count: gold codes of the encounters held out, found among the candidates or not.
     """
 
     scores: NDArray[np.float64]
     right: NDArray[np.bool_]
     seen: NDArray[np.bool_]
+    gold_count: int
 
 
 class Fitted(NamedTuple):
@@ -98,12 +102,28 @@ class FitTask:
         folds: of each encounter; int64 ``[encounter]``.
         seed: of every random choice.
         tell: told what is being done and the share of it that is done.
+        work: a folder for what a long training keeps, so that it goes on after a stop; ``None``: nothing is kept.
     """
 
     training: TrainingSet
     folds: NDArray[np.int64]
     seed: int
     tell: Progress
+    work: Path | None = None
+
+    @contextmanager
+    def workplace(self) -> Generator[Path]:
+        """The folder ``work``, or one that is gone afterwards."""
+        if self.work is not None:
+            yield self.work
+            return
+        with TemporaryDirectory(prefix="nosology-") as folder:
+            yield Path(folder)
+
+    @property
+    def gold_count(self) -> int:
+        """Codes of all training encounters."""
+        return sum(len(example.code_set) for example in self.training.examples)
 
 
 def cross_fitted(task: FitTask, fit: Callable[[TrainingSet], Predictor]) -> Fitted:
@@ -121,22 +141,26 @@ def cross_fitted(task: FitTask, fit: Callable[[TrainingSet], Predictor]) -> Fitt
         right = [code in gold for prediction, gold in found for code in prediction.codes]
         seen = [code in predictor.label_counts for prediction, _ in found for code in prediction.codes]
         scores = np.concatenate([np.zeros(0), *(prediction.scores for prediction, _ in found)])
-        return HeldOut(scores, np.array(right, dtype=np.bool_), np.array(seen, dtype=np.bool_))
+        gold_count = sum(len(gold) for _, gold in found)
+        return HeldOut(scores, np.array(right, dtype=np.bool_), np.array(seen, dtype=np.bool_), gold_count)
 
     numbers = np.unique(task.folds).tolist()
     parts = dict[int, HeldOut]()
     task.tell("cross-fitting", 0.0)
-    for done, (fold, part) in enumerate(each_number(score_fold, numbers), 1):
-        parts[fold] = part
-        task.tell("cross-fitting", done / len(numbers))
-    task.tell("fitting", -1.0)
+    with single_threaded():
+        for done, (fold, part) in enumerate(each_number(score_fold, numbers), 1):
+            parts[fold] = part
+            task.tell("cross-fitting", done / len(numbers))
+        task.tell("fitting", -1.0)
+        predictor = fit(task.training)
     ordered = [parts[fold] for fold in sorted(parts)]
     held_out = HeldOut(
         np.concatenate([part.scores for part in ordered]),
         np.concatenate([part.right for part in ordered]),
         np.concatenate([part.seen for part in ordered]),
+        sum(part.gold_count for part in ordered),
     )
-    return Fitted(fit(task.training), held_out, KnowledgeBase())
+    return Fitted(predictor, held_out, KnowledgeBase())
 
 
 # --- files ----------------------------------------------------------------------------------------------------------

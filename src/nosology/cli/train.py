@@ -29,7 +29,8 @@ def train(
 ) -> None:
     """Learn to code from a corpus, and write a model folder.
 
-    The folder appears whole at the end, or not at all. It remembers where the corpus was, for 'evaluate'.
+    The folder appears whole at the end, or not at all. It remembers where the corpus was, for 'evaluate'. A network
+    that was being trained when the command stopped goes on when it is run again; '.MODEL.training' keeps it until then.
 
     Examples:
 
@@ -38,6 +39,8 @@ def train(
       nosology train codiesp_d_es --data path/to/codiesp --out model
       nosology train my_recipe.toml --data notes.csv --train-on train+dev --seed 7 --out model
     """
+    from shutil import rmtree
+
     from nosology.checkpoint import check_model_target
     from nosology.cli.data import choose_splits, read_corpus, recipe_with_data, tell
     from nosology.cli.progress import progress_bar
@@ -51,10 +54,14 @@ def train(
 
     from nosology.coder import Coder
 
+    work = out.absolute().with_name(f".{out.name}.training")
     with progress_bar("training") as report:
-        coder = Coder.fit(corpus, chosen, seed=chosen.training.seed if seed is None else seed, progress=report)
+        coder = Coder.fit(
+            corpus, chosen, seed=chosen.training.seed if seed is None else seed, progress=report, work=work
+        )
         report("writing the model", -1.0)
         coder.save(out, overwrite=overwrite)
+    rmtree(work, ignore_errors=True)
     tell(
         f"trained on {len(corpus)} encounters with {len(coder.label_counts)} codes "
         f"in {time.monotonic() - started:.0f} s: {out}"

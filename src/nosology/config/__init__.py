@@ -9,6 +9,7 @@ option does, a rule: ``folds: int = field(default=5, metadata=between(2, 20))``.
 
 from __future__ import annotations
 
+from nosology.config.neural import NetworkConfig, NeuralConfig
 from nosology.config.reading import dataclass_from_mapping, read_toml
 from nosology.config.recipe import Recipe, load_recipe
 from nosology.config.rules import Section, above, at_least, between, not_empty, rule
@@ -39,6 +40,8 @@ __all__ = [
     "KnowledgeConfig",
     "ModelConfig",
     "NeighboursConfig",
+    "NetworkConfig",
+    "NeuralConfig",
     "PreparedConfig",
     "PriorConfig",
     "RankerConfig",

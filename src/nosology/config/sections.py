@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nosology.config.neural import NetworkConfig, NeuralConfig
 from nosology.config.rules import Section, above, at_least, between, not_empty, rule
 from nosology.errors import ConfigError
 
@@ -187,9 +188,13 @@ class RankerModelConfig(Section):
 
     Args:
         kind: chooses this section.
+        network: a neural network that also proposes codes; its scores are features of the ranker.
+        network_folds: parts of the network's own cross-fitting; each costs a training.
     """
 
     kind: Literal["ranker"] = "ranker"
+    network: NetworkConfig | None = None
+    network_folds: int = field(default=3, metadata=between(2, 20))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,4 +250,4 @@ class NeighboursConfig(Section):
     candidates: int = field(default=100, metadata=between(1, 10_000))
 
 
-ModelConfig = RankerModelConfig | PriorConfig | TfidfConfig | NeighboursConfig
+ModelConfig = RankerModelConfig | PriorConfig | TfidfConfig | NeighboursConfig | NeuralConfig

@@ -114,8 +114,16 @@ def prepare(training: TrainingSet, plan: SourcePlan) -> None:
         RetrievalSource.prepare(training, plan.knowledge)
 
 
-def fit_generator(training: TrainingSet, plan: SourcePlan) -> CandidateGenerator:
-    """Every source that the plan wants and the encounters allow."""
+def fit_generator(
+    training: TrainingSet, plan: SourcePlan, further: CandidateSource | None = None
+) -> CandidateGenerator:
+    """Every source that the plan wants and the encounters allow.
+
+    Args:
+        training: coded encounters.
+        plan: how sources are fitted.
+        further: a source that is fitted elsewhere; its features come last among the sources'.
+    """
     sources = list[CandidateSource | None]()
     mentions = MentionSource.fit(training) if plan.use_evidence else None
     detector = mentions.detector if mentions is not None else None
@@ -125,7 +133,7 @@ def fit_generator(training: TrainingSet, plan: SourcePlan) -> CandidateGenerator
         sources.append(AssociationSource.fit(training, plan.terms, plan.association))
     if plan.retrieval is not None:
         sources.append(RetrievalSource.fit(training, plan.knowledge, plan.retrieval, detector))
-    fitted = tuple(source for source in sources if source is not None)
+    fitted = tuple(source for source in [*sources, further] if source is not None)
     return CandidateGenerator(fitted, CodePriors.fit(training, plan.title))
 
 
@@ -141,7 +149,11 @@ def share_detector(sources: Sequence[CandidateSource]) -> list[CandidateSource]:
 
 
 def cross_fit(
-    training: TrainingSet, plan: SourcePlan, folds: NDArray[np.int64], progress: Progress
+    training: TrainingSet,
+    plan: SourcePlan,
+    folds: NDArray[np.int64],
+    progress: Progress,
+    further: CandidateSource | None = None,
 ) -> list[Candidates]:
     """Each encounter's candidates by sources fitted without its fold, in the training's order.
 
@@ -150,10 +162,11 @@ def cross_fit(
         plan: how sources are fitted.
         folds: of each encounter; int64 ``[encounter]``.
         progress: told the share that is done.
+        further: one more source, which says of each encounter what it would say without having learnt from it.
     """
 
     def propose_for(fold: int) -> list[Candidates]:
-        generator = fit_generator(training.part(np.flatnonzero(folds != fold)), plan)
+        generator = fit_generator(training.part(np.flatnonzero(folds != fold)), plan, further)
         streams = (training.examples[index].stream for index in np.flatnonzero(folds == fold).tolist())
         proposals = (generator.propose(stream) for stream in streams)
         return [Candidates(proposal.codes, proposal.features, generator.feature_names) for proposal in proposals]

@@ -1,0 +1,70 @@
+"""Networks for the ranker: cross-fitted on parts of the training encounters, then one on all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nosology.builders import build_encoder
+from nosology.codes.titles import TitleTable
+from nosology.config.architectures import TransformerConfig
+from nosology.config.neural import NetworkConfig
+from nosology.model import CodingModel
+from nosology.neural.network import Network
+from nosology.neural.remembered import RememberedEncoder
+from nosology.neural.source import NeuralSource, ReadSource
+from nosology.predictor import FitTask
+from nosology.ranking.source import SourceOutput, TrainingExample
+
+
+def fit_networks(
+    task: FitTask, config: NetworkConfig, parts: int, titles: TitleTable
+) -> tuple[ReadSource, NeuralSource]:
+    """Train ``parts`` networks, each without a part of the folds, to read that part; and one on everything, to keep.
+
+    No encounter chooses an epoch here: all networks train for as many as ``trainer.epochs`` says. A frozen encoder
+    reads each encounter once for all of them.
+
+    Args:
+        task: what to learn from.
+        config: of each network.
+        parts: networks of the cross-fitting.
+        titles: of labels.
+    """
+    own = task.folds % min(parts, len(np.unique(task.folds)))
+    shared = _shared_encoder(config)
+    outputs = dict[str, SourceOutput]()
+    with task.workplace() as work:
+        for part in np.unique(own).tolist():
+            train = task.training.part(np.flatnonzero(own != part)).examples
+            source = _fit(task, train, config, titles, work / f"network_{part}", shared)
+            for example in task.training.part(np.flatnonzero(own == part)).examples:
+                outputs[example.stream.encounter_id] = source.candidates(example.stream)
+        kept = _fit(task, task.training.examples, config, titles, work / "network", shared)
+    return ReadSource(kept.feature_names, kept.labels, outputs), kept
+
+
+def _fit(
+    task: FitTask,
+    examples: Sequence[TrainingExample],
+    config: NetworkConfig,
+    titles: TitleTable,
+    folder: Path,
+    shared: RememberedEncoder | None,
+) -> NeuralSource:
+    def with_shared(model: CodingModel) -> CodingModel:
+        return model if shared is None else CodingModel(shared, model.head)
+
+    network, _ = Network.fit(
+        examples, (), config, titles, seed=task.seed, folder=folder, tell=task.tell, encoder=with_shared
+    )
+    return NeuralSource(network)
+
+
+def _shared_encoder(config: NetworkConfig) -> RememberedEncoder | None:
+    encoder = config.encoder
+    if not isinstance(encoder, TransformerConfig) or not encoder.frozen:
+        return None
+    return RememberedEncoder(build_encoder(encoder))

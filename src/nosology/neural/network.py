@@ -1,0 +1,310 @@
+"""A network with everything that it needs to read a note: tokenizer, labels, weights; how it is fitted and kept."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, assert_never
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nosology.builders import Labels, build_encoder, build_head, number_names, number_paths
+from nosology.checkpoint import ModelFolder
+from nosology.codes.titles import TitleTable
+from nosology.config.architectures import (
+    DirectConfig,
+    JointLabelAttentionConfig,
+    SynonymAttentionConfig,
+    TransformerConfig,
+)
+from nosology.config.neural import NetworkConfig, PretrainedSubwordsConfig, SubwordsConfig, WordsConfig
+from nosology.config.reading import dataclass_from_mapping, read_toml
+from nosology.config.writing import to_toml
+from nosology.encoders.base import Encoder
+from nosology.encoders.descriptions import description_vectors
+from nosology.errors import CorpusError
+from nosology.knowledge.stream import TokenStream
+from nosology.model import CodingModel
+from nosology.neural.remembered import RememberedEncoder
+from nosology.predictor import Progress, read_json, write_json
+from nosology.preprocessing.subword_tokenizer import SubwordTokenizer
+from nosology.preprocessing.tokenization import TokenizedEncounter, Tokenizer, load_tokenizer, save_tokenizer
+from nosology.preprocessing.word_tokenizer import WordTokenizer
+from nosology.preprocessing.word_vectors import read_word_vectors
+from nosology.ranking.source import Mention, TrainingExample
+from nosology.training.scoring import attended_tokens, pad_tokens, predict_scores
+from nosology.training.trainer import Trainer, TrainResult
+from nosology.training.weights import load_tensors, put_weights, save_tensors, weights_of
+from nosology.types import Encounter, Note
+
+_ATTENDED = 5
+"""Tokens of each code's attention that are looked at; those that carry little of it are no reason."""
+_LEAST_WEIGHT = 0.05
+_TITLES_AT_ONCE = 64
+
+
+class Scores(NamedTuple):
+    """A network's best codes for one encounter, best first.
+
+    Args:
+        tokens: what it read.
+        numbers: positions in the network's labels; int64.
+        scores: in [0, 1]; float32.
+    """
+
+    tokens: TokenizedEncounter
+    numbers: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Network:
+    """A fitted network.
+
+    Args:
+        config: what it is made of.
+        tokenizer: cuts notes into what it reads.
+        label_counts: training encounters with each code that it scores, in the order of its outputs.
+        model: in evaluation mode.
+    """
+
+    config: NetworkConfig
+    tokenizer: Tokenizer
+    label_counts: Mapping[str, int]
+    model: CodingModel
+
+    @property
+    def labels(self) -> list[str]:
+        return list(self.label_counts)
+
+    @staticmethod
+    def fit(
+        train: Sequence[TrainingExample],
+        dev: Sequence[TrainingExample],
+        config: NetworkConfig,
+        titles: TitleTable,
+        *,
+        seed: int,
+        folder: Path,
+        tell: Progress,
+        encoder: Callable[[CodingModel], CodingModel] | None = None,
+    ) -> tuple[Network, TrainResult]:
+        """Train a network.
+
+        Args:
+            train: coded encounters to learn from.
+            dev: coded encounters that choose the epoch; none: the last one.
+            config: what it is made of; ``trainer.seed`` is added to ``seed``.
+            titles: of labels, where label queries start from descriptions.
+            seed: of every random choice.
+            folder: of the run; a run that was stopped goes on from there.
+            tell: told what is being done.
+            encoder: puts another encoder into the fresh model, such as one that several networks share.
+
+        Raises:
+            CorpusError: no code is frequent enough to be learnt.
+        """
+        counts = Counter(code for example in train for code in example.code_set)
+        kept = {code: count for code, count in sorted(counts.items()) if count >= config.least_notes}
+        if not kept:
+            raise CorpusError(f"no code is carried by {config.least_notes} training encounters; lower least_notes")
+        encounters = [as_encounter(example) for example in train]
+        tokenizer = _tokenizer(config, encounters)
+        torch.manual_seed(seed)
+        model = _build(config, tokenizer, list(kept), titles)
+        model = encoder(model) if encoder else model
+        trainer_config = replace(config.trainer, seed=config.trainer.seed + seed)
+        result = Trainer(tokenizer, list(kept)).fit(
+            model, encounters, [as_encounter(example) for example in dev] or None, trainer_config, folder, progress=tell
+        )
+        return Network(config, tokenizer, kept, model.eval()), result
+
+    def score(self, stream: TokenStream) -> Scores:
+        """The best codes of an encounter, with their scores."""
+        encounter = Encounter(stream.encounter_id, tuple(document.note for document in stream.documents))
+        top, most = self.config.candidates, self.config.trainer.max_tokens
+        (found,) = predict_scores(self.model, [encounter], self.tokenizer, top=top, max_tokens=most)
+        return Scores(found.tokens, found.labels, found.scores)
+
+    def mentions(self, stream: TokenStream, scores: Scores, least: float) -> dict[str, list[Mention]]:
+        """The words that the attention of each code rests on; none for a head without attention.
+
+        Args:
+            stream: the encounter.
+            scores: what ``score`` said of it.
+            least: codes of a lower score are left out.
+        """
+        wanted = {int(n): float(s) for n, s in zip(scores.numbers, scores.scores, strict=True) if s >= least}
+        if not wanted or isinstance(self.config.head, DirectConfig):
+            return {}
+        attended = attended_tokens(self.model, scores.tokens, list(wanted), top=_ATTENDED, pad_id=self.tokenizer.pad_id)
+        labels, words = self.labels, _WordsOfTokens(stream, scores.tokens)
+        return {
+            labels[number]: mentions
+            for number, places in attended.items()
+            if (mentions := _mentions(stream, words, places, wanted[number]))
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write it into a model folder that is being built; an encoder that was not trained is not written again."""
+        (folder / "network.toml").write_text(to_toml(self.config), encoding="utf-8")
+        write_json(folder / "network_labels.json", dict(self.label_counts))
+        save_tokenizer(self.tokenizer, folder / "tokenizer.json")
+        save_tensors(_own_weights(self.model), folder / "network.safetensors")
+
+    @staticmethod
+    def load(folder: ModelFolder, titles: TitleTable) -> Network:
+        """Read what ``save`` wrote.
+
+        Raises:
+            ModelError: the files are damaged or do not fit together.
+        """
+        file = folder.file("network.toml")
+        config = dataclass_from_mapping(NetworkConfig, read_toml(file), str(file))
+        tokenizer = load_tokenizer(folder.file("tokenizer.json"))
+        counts = {str(code): int(count) for code, count in read_json(folder.file("network_labels.json")).items()}
+        model = _build(_without_starts(config), tokenizer, list(counts), titles)
+        file = folder.file("network.safetensors")
+        weights = load_tensors(file)
+        frozen = {name: tensor for name, tensor in weights_of(model).items() if name not in weights}
+        unsaved = frozen if _is_frozen(config) else {}
+        put_weights(model, {**unsaved, **weights}, file)
+        return Network(config, tokenizer, counts, model.eval())
+
+
+def as_encounter(example: TrainingExample) -> Encounter:
+    """The encounter that an example was made of."""
+    notes = tuple(document.note for document in example.stream.documents)
+    return Encounter(example.stream.encounter_id, notes, example.codes, example.group_id)
+
+
+def remember(model: CodingModel) -> CodingModel:
+    """The model with an encoder that reads each note once."""
+    return CodingModel(RememberedEncoder(model.encoder), model.head)
+
+
+def _tokenizer(config: NetworkConfig, encounters: Sequence[Encounter]) -> Tokenizer:
+    match config.tokens:
+        case WordsConfig() as words:
+            return WordTokenizer.fit(
+                encounters,
+                least_notes=words.least_notes,
+                most_words=words.most_words,
+                lower=words.lower,
+                drop_numbers=words.drop_numbers,
+            )
+        case SubwordsConfig() as subwords:
+            size = subwords.vocabulary_size
+            return SubwordTokenizer.fit(
+                encounters, algorithm=subwords.algorithm, vocabulary_size=size, lower=subwords.lower
+            )
+        case PretrainedSubwordsConfig():
+            assert isinstance(config.encoder, TransformerConfig)
+            name = config.encoder.name
+            return SubwordTokenizer.from_pretrained(None if name == "minilm" else name)
+        case _:
+            assert_never(config.tokens)
+
+
+def _build(config: NetworkConfig, tokenizer: Tokenizer, labels: list[str], titles: TitleTable) -> CodingModel:
+    vectors: Tensor | None = None
+    if isinstance(config.tokens, WordsConfig) and config.tokens.vectors and isinstance(tokenizer, WordTokenizer):
+        vectors = torch.from_numpy(read_word_vectors(config.tokens.vectors, tokenizer.words).matrix)
+    own = not isinstance(config.encoder, TransformerConfig)
+    size = tokenizer.vocabulary_size if own else None
+    encoder = build_encoder(config.encoder, vocabulary_size=size, word_vectors=vectors)
+    described = _describe(config, encoder, tokenizer, labels, titles)
+    paths = [_ancestors(code) for code in labels]
+    joint, tied = isinstance(config.head, JointLabelAttentionConfig), getattr(config.head, "tied", False)
+    known = Labels(
+        len(labels),
+        described,
+        number_paths(paths) if tied else None,
+        number_names([path[-1] for path in paths]) if joint else None,
+    )
+    return CodingModel(encoder, build_head(config.head, encoder.hidden_size, known))
+
+
+def _describe(
+    config: NetworkConfig, encoder: Encoder, tokenizer: Tokenizer, labels: list[str], titles: TitleTable
+) -> Tensor | None:
+    """The mean state of each label's title, where label queries start from it: ``[label, _]``."""
+    head = config.head
+    if isinstance(head, DirectConfig) or head.queries == "random":
+        return None
+    texts = [Encounter(code, (Note(code, titles.title(code) or code),)) for code in labels]
+    tokenized = list(tokenizer.encode_many(texts, config.trainer.max_tokens))
+    parts = [tokenized[start : start + _TITLES_AT_ONCE] for start in range(0, len(tokenized), _TITLES_AT_ONCE)]
+    found = description_vectors(encoder, (pad_tokens(part, tokenizer.pad_id, "cpu") for part in parts))
+    return found[:, None].expand(-1, head.synonyms, -1) if isinstance(head, SynonymAttentionConfig) else found
+
+
+def _ancestors(code: str) -> list[str]:
+    """The codes above a code, by its characters, up to the category: E11.65 -> E11.6, E11."""
+    return [code[:length].rstrip(".") for length in range(len(code) - 1, 2, -1) if code[length - 1] != "."] or [code]
+
+
+def _without_starts(config: NetworkConfig) -> NetworkConfig:
+    """The same shapes without what only fresh weights need; the stored ones take their place."""
+    head, tokens = config.head, config.tokens
+    if isinstance(tokens, WordsConfig):
+        tokens = replace(tokens, vectors=None)
+    if not isinstance(head, DirectConfig):
+        head = replace(head, queries="random")
+    return replace(config, head=head, tokens=tokens)
+
+
+def _is_frozen(config: NetworkConfig) -> bool:
+    return isinstance(config.encoder, TransformerConfig) and config.encoder.frozen
+
+
+def _own_weights(model: CodingModel) -> dict[str, Tensor]:
+    """Weights and buffers, but for those of an encoder that was not trained."""
+    inner: nn.Module = model.encoder
+    if isinstance(inner, RememberedEncoder):
+        model = CodingModel(inner.encoder, model.head)
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    weights = weights_of(model)
+    if not frozen:
+        return weights
+    return {name: tensor for name, tensor in weights.items() if not name.startswith("encoder.")}
+
+
+class _WordsOfTokens:
+    """Which words of a stream a token touches."""
+
+    def __init__(self, stream: TokenStream, tokens: TokenizedEncounter) -> None:
+        self._stream, self._tokens = stream, tokens
+
+    def __call__(self, token: int) -> list[int]:
+        return self._stream.indices_of(self._tokens.evidence(token))
+
+
+def _mentions(
+    stream: TokenStream, words_of: Callable[[int], list[int]], places: Sequence[tuple[int, float]], score: float
+) -> list[Mention]:
+    """One mention a run of attended words, as strong as the score times the attention on it."""
+    weights = defaultdict[int, float](float)
+    for place, weight in places:
+        for word in words_of(place):
+            weights[word] += weight
+    runs = list[list[int]]()
+    for word in sorted(word for word, weight in weights.items() if weight >= _LEAST_WEIGHT):
+        together = runs and word - runs[-1][-1] == 1 and stream.sentence_list[word] == stream.sentence_list[word - 1]
+        if together:
+            runs[-1].append(word)
+        else:
+            runs.append([word])
+    return [
+        Mention(tuple(run), min(1.0, score * sum(weights[word] for word in run)), stream.surface(run[0], run[-1]))
+        for run in runs
+    ]
+
+
+def silent(stage: str, share: float) -> None:
+    """Progress for nobody."""

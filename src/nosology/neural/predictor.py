@@ -1,0 +1,83 @@
+"""A network as a coder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nosology.checkpoint import ModelFolder
+from nosology.codes.titles import TitleTable
+from nosology.config.neural import NetworkConfig
+from nosology.knowledge.base import Expression, KnowledgeBase
+from nosology.knowledge.stream import TokenStream
+from nosology.neural.network import Network
+from nosology.predictor import FitTask, Fitted, HeldOut, Prediction
+
+_WORTH_A_REASON = 0.02
+"""Codes of a lower score come without the words that attention rests on."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class NeuralPredictor:
+    """Scores the codes that a network has learnt; it can give no other.
+
+    Args:
+        network: fitted.
+    """
+
+    network: Network
+
+    @property
+    def label_counts(self) -> Mapping[str, int]:
+        return self.network.label_counts
+
+    @property
+    def labels(self) -> Sequence[str]:
+        return self.network.labels
+
+    def predict(self, stream: TokenStream) -> Prediction:
+        scores = self.network.score(stream)
+        labels = self.network.labels
+        codes = [labels[number] for number in scores.numbers.tolist()]
+        mentions = self.network.mentions(stream, scores, _WORTH_A_REASON)
+        return Prediction(codes, scores.scores.astype(np.float64), mentions)
+
+    def mined_expressions(self, titles: TitleTable, language: str) -> Iterator[Expression]:
+        return iter(())
+
+    @staticmethod
+    def fit(task: FitTask, config: NetworkConfig, titles: TitleTable) -> Fitted:
+        """Train on all folds but the first, which chooses the epoch and gives the scores for calibration.
+
+        Calibration is a little optimistic therefore: the epoch is the best of some dozens on these very encounters.
+
+        Args:
+            task: what to learn from; its ``work`` folder keeps the run, so that a stopped one goes on.
+            config: what the network is made of.
+            titles: of labels.
+        """
+        first = int(task.folds.min())
+        train = task.training.part(np.flatnonzero(task.folds != first)).examples
+        held = task.training.part(np.flatnonzero(task.folds == first)).examples
+        with task.workplace() as work:
+            network, _ = Network.fit(
+                train, held, config, titles, seed=task.seed, folder=work / "network", tell=task.tell
+            )
+        predictor = NeuralPredictor(network)
+        found = [(predictor.network.score(example.stream), example.code_set) for example in held]
+        labels = network.labels
+        right = [labels[number] in gold for scores, gold in found for number in scores.numbers.tolist()]
+        scores = np.concatenate([np.zeros(0), *(scores.scores for scores, _ in found)]).astype(np.float64)
+        gold_count = sum(len(gold) for _, gold in found)
+        seen = np.ones(len(scores), dtype=np.bool_)
+        return Fitted(predictor, HeldOut(scores, np.array(right, dtype=np.bool_), seen, gold_count), KnowledgeBase())
+
+    def save(self, folder: Path) -> None:
+        self.network.save(folder)
+
+    @staticmethod
+    def load(folder: ModelFolder, titles: TitleTable) -> NeuralPredictor:
+        return NeuralPredictor(Network.load(folder, titles))
