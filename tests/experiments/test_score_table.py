@@ -201,7 +201,7 @@ def test_plots_show_every_system(systems: list[System], setting: Setting, tmp_pa
     assert labels == ["bad_one", "alike", "good"]
     assert len(scores.axes) == 10
     bands = draw_bands([by_band])
-    assert [text.get_text() for text in bands.axes[0].get_legend().get_texts()] == ["good", "alike", "bad_one"]
+    assert [text.get_text() for text in bands.legends[0].get_texts()] == ["good", "alike", "bad_one"]
     for name, figure in (("scores", scores), ("bands", bands)):
         figure.savefig(tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").stat().st_size > 5000

@@ -45,6 +45,11 @@ class Rows(Protocol):
 
     @property
     def shape(self) -> tuple[int, int]: ...
+    @property
+    def squares(self) -> Floats:
+        """Of each coordinate, summed over encounters: the diagonal of X'X."""
+        ...
+
     def times(self, weights: Floats) -> Floats:
         """``X weights``."""
         ...
@@ -63,6 +68,10 @@ class DenseRows:
     @property
     def shape(self) -> tuple[int, int]:
         return cast(tuple[int, int], self.matrix.shape)
+
+    @property
+    def squares(self) -> Floats:
+        return (self.matrix**2).sum(axis=0)
 
     def times(self, weights: Floats) -> Floats:
         return self.matrix @ weights
@@ -85,6 +94,10 @@ class SparseRows:
     @property
     def shape(self) -> tuple[int, int]:
         return self._by_row.shape
+
+    @property
+    def squares(self) -> Floats:
+        return np.asarray(self._by_row.multiply(self._by_row).sum(axis=0)).ravel()
 
     def times(self, weights: Floats) -> Floats:
         return self._by_row @ weights
@@ -189,14 +202,16 @@ def _solve(
 ) -> tuple[Floats, Floats, Floats]:
     """(I + X'DX) d = -g by conjugate gradients, a label at a time leaving; and X d + d_b beside d and d_b.
 
-    The intercept's own curvature preconditions it; the weights' is 1 where labels are rare.
+    The diagonal of I + m X'X, with m the mean of D's entries, preconditions it. In the space that encounters span, X'X
+    is diagonal; and D has nearly equal entries where a label is rare. So there it is almost the whole matrix.
     """
-    scale = np.maximum(curvature.sum(axis=0), _NOTHING)
+    scale = 1.0 + rows.squares[:, None] * curvature.mean(axis=0)
+    scale_intercept = np.maximum(curvature.sum(axis=0), _NOTHING)
     step, step_intercept = np.zeros_like(gradient), np.zeros_like(gradient_intercept)
     change = np.zeros_like(curvature)
     residual, residual_intercept = -gradient, -gradient_intercept
-    along, along_intercept = residual.copy(), residual_intercept / scale
-    energy = (residual**2).sum(axis=0) + residual_intercept**2 / scale
+    along, along_intercept = residual / scale, residual_intercept / scale_intercept
+    energy = (residual * along).sum(axis=0) + residual_intercept * along_intercept
     goal = np.minimum(0.1, np.sqrt(size)) * size
     active = np.arange(len(size))
     for _ in range(_MOST_GRADIENT_STEPS):
@@ -213,12 +228,13 @@ def _solve(
         left = norm > goal[active]
         if not left.any():
             break
-        active, residual, residual_intercept = active[left], residual[:, left], residual_intercept[left]
-        before = energy[left]
-        energy = (residual**2).sum(axis=0) + residual_intercept**2 / scale[active]
+        active, before = active[left], energy[left]
+        residual, residual_intercept = residual[:, left], residual_intercept[left]
+        ahead, ahead_intercept = residual / scale[:, active], residual_intercept / scale_intercept[active]
+        energy = (residual * ahead).sum(axis=0) + residual_intercept * ahead_intercept
         ratio = energy / np.maximum(before, _NOTHING)
-        along = residual + ratio * along[:, left]
-        along_intercept = residual_intercept / scale[active] + ratio * along_intercept[left]
+        along = ahead + ratio * along[:, left]
+        along_intercept = ahead_intercept + ratio * along_intercept[left]
     return step, step_intercept, change
 
 
@@ -299,5 +315,7 @@ def _largest(weights: Floats, kept: int) -> NDArray[np.float32]:
     single = weights.astype(np.float32)
     if kept >= len(single):
         return single
-    lowest = np.partition(np.abs(single), len(single) - kept, axis=0)[len(single) - kept]
-    return np.where(np.abs(single) >= lowest, single, np.float32(0.0))
+    sizes = np.ascontiguousarray(np.abs(single).T)
+    lowest = np.partition(sizes, len(single) - kept, axis=1)[:, len(single) - kept]
+    single[(sizes < lowest[:, None]).T] = 0.0
+    return single

@@ -55,14 +55,15 @@ def write_plots(results: Results, folder: Path) -> list[Path]:
 def draw_scores(tables: Sequence[ScoreTable]) -> Figure:
     """A panel a corpus: every method's figures as points with intervals, the best on top."""
     columns = len(tables[0].headings)
-    figure, axes = _panels(len(tables), columns, width=1.9, height=0.36 * len(tables[0].rows) + 0.9, share_x=False)
+    figure, axes = _panels(len(tables), columns, width=1.9, height=0.36 * len(tables[0].rows) + 0.9)
     for line, table in zip(axes, tables, strict=True):
         names = [name for name, _ in table.rows]
         for number, (axis, heading) in enumerate(zip(line, table.headings, strict=True)):
             for place, (_, cells) in enumerate(reversed(table.rows)):
                 style = _style(len(names) - 1 - place)
                 _point(axis, cells[number], place, style)
-            axis.set_yticks(range(len(names)), list(reversed(names)) if number == 0 else [""] * len(names))
+            axis.set_yticks(range(len(names)), list(reversed(names)))
+            axis.tick_params(labelbottom=True)
             axis.set_ylim(-0.6, len(names) - 0.4)
             axis.set_xlabel(heading)
             axis.set_xlim(left=0.0)
@@ -74,7 +75,7 @@ def draw_scores(tables: Sequence[ScoreTable]) -> Figure:
 
 def draw_bands(tables: Sequence[ScoreTable]) -> Figure:
     """A panel a corpus: micro-F1 with intervals over bands of training frequency, a line a method."""
-    figure, axes = _panels(1, len(tables), width=3.6, height=3.6, share_x=False)
+    figure, axes = _panels(1, len(tables), width=3.6, height=3.6)
     for axis, table in zip(axes[0], tables, strict=True):
         methods = len(table.rows)
         for number, (name, cells) in enumerate(table.rows):
@@ -89,15 +90,16 @@ def draw_bands(tables: Sequence[ScoreTable]) -> Figure:
         axis.set_ylim(bottom=0.0)
         axis.grid(axis="y", alpha=0.3)
     axes[0][0].set_ylabel("micro-F1")
-    axes[0][0].legend(frameon=False, fontsize=8, loc="upper left")
+    lines, names = axes[0][0].get_legend_handles_labels()
+    figure.legend(lines, names, frameon=False, fontsize=9, loc="outside upper center", ncols=min(len(names), 4))
     return figure
 
 
-def _panels(rows: int, columns: int, *, width: float, height: float, share_x: bool) -> tuple[Figure, Any]:
+def _panels(rows: int, columns: int, *, width: float, height: float) -> tuple[Figure, Any]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width * columns + 1.4, height * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=share_x)
+    axes = figure.subplots(rows, columns, squeeze=False, sharex="col" if rows > 1 else False, sharey="row")
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
     return figure, axes
