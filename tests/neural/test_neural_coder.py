@@ -1,0 +1,218 @@
+"""Networks as coders: alone, and as a source of the ranker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra 'neural' is not installed")
+
+from nosology.coder import Coder  # noqa: E402
+from nosology.codes.titles import TitleTable  # noqa: E402
+from nosology.config import (  # noqa: E402
+    KnowledgeConfig,
+    NetworkConfig,
+    NeuralConfig,
+    RankerModelConfig,
+    Recipe,
+    SimulatedConfig,
+    to_toml,
+)
+from nosology.config.architectures import (  # noqa: E402
+    ConvolutionConfig,
+    DirectConfig,
+    LabelAttentionConfig,
+    TransformerConfig,
+)
+from nosology.config.neural import PretrainedSubwordsConfig, SubwordsConfig, WordsConfig  # noqa: E402
+from nosology.config.reading import dataclass_from_mapping, read_toml  # noqa: E402
+from nosology.config.trainer import TrainerConfig  # noqa: E402
+from nosology.encoders.base import Batch, Encoder, EncoderOutput  # noqa: E402
+from nosology.errors import ConfigError, CorpusError, ModelError  # noqa: E402
+from nosology.knowledge.stream import build_stream  # noqa: E402
+from nosology.neural import cross_fitting  # noqa: E402
+from nosology.neural.network import Network, silent  # noqa: E402
+from nosology.neural.remembered import RememberedEncoder  # noqa: E402
+from nosology.predictor import FitTask  # noqa: E402
+from nosology.types import Encounter, Note  # noqa: E402
+from tiny_corpus import make_corpus, make_encounter, make_recipe, training_set  # noqa: E402
+
+TRAINER = TrainerConfig(epochs=12, learning_rate=0.02, encounters_per_batch=8, evidence_weight=0.1, patience=0)
+SMALL = NetworkConfig(
+    WordsConfig(least_notes=1), ConvolutionConfig(word_size=12, filters=12, kernel=3), LabelAttentionConfig(), TRAINER
+)
+NO_TITLES = TitleTable(())
+
+
+def _recipe(network: NetworkConfig) -> Recipe:
+    return Recipe(SimulatedConfig(), model=NeuralConfig(network=network), knowledge=KnowledgeConfig())
+
+
+@pytest.fixture(scope="module")
+def coder() -> Coder:
+    return Coder.fit(make_corpus(60), _recipe(SMALL))
+
+
+def test_learns_to_code_and_points_at_words(coder: Coder) -> None:
+    right = wrong = told = 0
+    for number in range(200, 220):
+        encounter = make_encounter(number)
+        coded = coder.code(encounter)
+        gold = {code.code: code for code in encounter.codes or ()}
+        for suggested in coded.assigned:
+            right += suggested.code in gold
+            wrong += suggested.code not in gold
+            for evidence in suggested.evidence:
+                assert 0 <= evidence.start < evidence.end <= len(encounter.note(evidence.note_id).text)
+            if suggested.code in gold and suggested.evidence:
+                marked, found = gold[suggested.code].evidence[0], suggested.evidence[0]
+                told += found.start < marked.end and marked.start < found.end
+    assert right > 2 * wrong
+    assert told > 0.6 * right
+
+
+def test_a_saved_coder_says_the_same(coder: Coder, tmp_path: Path) -> None:
+    coder.save(tmp_path / "model")
+    again = Coder.from_pretrained(tmp_path / "model")
+    for number in range(300, 306):
+        assert again.code(make_encounter(number)) == coder.code(make_encounter(number))
+    assert again.recipe == coder.recipe
+
+
+@pytest.mark.parametrize("text", ["", " \n", "qwxyz", "\x00", "No. Of. The."])
+def test_notes_without_known_words(coder: Coder, text: str) -> None:
+    coded = coder.code(Encounter("e", (Note("n", text),)))
+    assert all(0.0 <= code.probability <= 1.0 for code in coded.codes)
+
+
+def test_weights_of_another_size_are_refused(coder: Coder, tmp_path: Path) -> None:
+    coder.save(tmp_path / "model")
+    file = tmp_path / "model" / "network.toml"
+    file.write_text(file.read_text().replace("filters = 12", "filters = 13"))
+    with pytest.raises(ModelError):
+        Coder.from_pretrained(tmp_path / "model")
+
+
+def test_the_ranker_takes_a_network_as_a_source(tmp_path: Path) -> None:
+    recipe = replace(make_recipe(), model=RankerModelConfig(network=SMALL, network_folds=2))
+    coder = Coder.fit(make_corpus(24), recipe)
+    names = coder.predictor.generator.feature_names  # type: ignore[attr-defined]
+    assert [name for name in names if name.startswith("neural_")]
+    coder.save(tmp_path / "model")
+    again = Coder.from_pretrained(tmp_path / "model")
+    assert again.code(make_encounter(99)) == coder.code(make_encounter(99))
+
+
+def test_no_encounter_is_read_by_a_network_that_learnt_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = training_set(make_corpus(12).encounters)
+    folds = np.arange(12) % 4
+    learnt = list[set[str]]()
+    fit = Network.fit
+
+    def remember_what_was_learnt(train, *args, **kwargs):
+        learnt.append({example.stream.encounter_id for example in train})
+        network, result = fit(train, *args, **kwargs)
+        score = network.score
+
+        def checked(stream):
+            if stream.encounter_id in learnt[-1]:
+                raise AssertionError("read by a network that learnt from it")
+            return score(stream)
+
+        object.__setattr__(network, "score", checked)
+        return network, result
+
+    monkeypatch.setattr(cross_fitting.Network, "fit", staticmethod(remember_what_was_learnt))
+    config = replace(SMALL, trainer=replace(TRAINER, epochs=1))
+    read, _ = cross_fitting.fit_networks(FitTask(training, folds, 0, silent), config, 2, NO_TITLES)
+    every = {example.stream.encounter_id for example in training.examples}
+    assert set(read.outputs) == every
+    assert [len(part) for part in learnt] == [6, 6, 12]
+    assert learnt[0] | learnt[1] == every
+
+
+class _Counting(Encoder):
+    """States that tell token and place, and how many tokens were read."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.read = 0
+
+    def forward(self, batch: Batch) -> EncoderOutput:
+        self.read += int(batch.mask.sum())
+        places = torch.arange(batch.mask.shape[1]).expand_as(batch.mask)
+        hidden = torch.stack([batch.token_ids.float(), places.float()], dim=-1) * batch.mask[..., None]
+        return EncoderOutput(hidden, batch.mask)
+
+
+def test_a_remembered_encoder_reads_each_note_once() -> None:
+    counting = _Counting()
+    remembered = RememberedEncoder(counting)
+    ids = torch.tensor([[3, 4, 5, 0], [6, 0, 0, 0], [3, 4, 5, 9]])
+    mask = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 1, 1]]).bool()
+    first = remembered(Batch(ids, mask)).hidden
+    assert counting.read == 8
+    again = remembered(Batch(ids[[1, 2, 0]], mask[[1, 2, 0]])).hidden
+    assert counting.read == 8
+    assert torch.equal(again, first[[1, 2, 0]])
+    assert torch.equal(first, _Counting()(Batch(ids, mask)).hidden)
+    wider = remembered(Batch(torch.tensor([[6, 7, 7]]), torch.tensor([[True, False, False]]))).hidden
+    assert torch.equal(wider[0, 0], first[1, 0])
+    assert counting.read == 8
+
+
+def test_a_remembered_encoder_forgets_what_there_is_no_room_for() -> None:
+    remembered = RememberedEncoder(_Counting(), megabytes=0)
+    for number in range(5):
+        remembered(Batch(torch.tensor([[number]]), torch.tensor([[True]])))
+    assert len(remembered._known) == 1
+
+
+def test_a_frozen_pretrained_encoder_is_not_written_again(tmp_path: Path) -> None:
+    encoder = TransformerConfig(frozen=True)
+    config = NetworkConfig(
+        PretrainedSubwordsConfig(), encoder, DirectConfig(), replace(TRAINER, epochs=1, evidence_weight=0)
+    )
+    coder = Coder.fit(make_corpus(8), _recipe(config))
+    coder.save(tmp_path / "model")
+    assert (tmp_path / "model" / "network.safetensors").stat().st_size < 1_000_000
+    again = Coder.from_pretrained(tmp_path / "model")
+    for one, other in zip(again.code(make_encounter(9)).codes, coder.code(make_encounter(9)).codes, strict=True):
+        assert one.code == other.code
+        assert one.probability == pytest.approx(other.probability, abs=1e-3)
+
+
+def test_descriptions_start_queries_and_subwords_are_learnt() -> None:
+    titles = TitleTable([(code, "icd10cm", f"title of {code}") for code in ("I10", "E11.9")])
+    config = replace(
+        SMALL,
+        tokens=SubwordsConfig(vocabulary_size=300),
+        head=LabelAttentionConfig(queries="descriptions", tied=True),
+        trainer=replace(TRAINER, epochs=1),
+    )
+    examples = training_set(make_corpus(8).encounters).examples
+    with FitTask(training_set([]), np.zeros(0, dtype=np.int64), 0, silent).workplace() as work:
+        network, result = Network.fit(examples, (), config, titles, seed=1, folder=work / "run", tell=silent)
+    assert result.steps == 1
+    assert len(network.score(build_stream(make_encounter(3))).numbers) == len(network.labels)
+
+
+def test_settings_that_do_not_go_together_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r'tokens of kind "pretrained" go with an encoder of kind "transformer"'):
+        NetworkConfig(tokens=PretrainedSubwordsConfig())
+
+
+def test_no_frequent_code_no_network() -> None:
+    with pytest.raises(CorpusError, match="no code is carried by 99 training encounters"):
+        Coder.fit(make_corpus(8), _recipe(replace(SMALL, least_notes=99)))
+
+
+def test_a_network_in_a_recipe_is_read_back_equal(tmp_path: Path) -> None:
+    for model in (NeuralConfig(network=SMALL), RankerModelConfig(network=SMALL, network_folds=4)):
+        recipe = Recipe(SimulatedConfig(), model=model)
+        file = tmp_path / "recipe.toml"
+        file.write_text(to_toml(recipe))
+        assert dataclass_from_mapping(Recipe, read_toml(file), str(file)) == recipe
