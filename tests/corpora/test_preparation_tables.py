@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from nosology.corpora.preparation import blocks
 from nosology.corpora.preparation.caml_labels import pandas_guess
 from nosology.corpora.preparation.raw_tables import RawTable, find_table
-from nosology.corpora.preparation.selection import Labels, positions
+from nosology.corpora.preparation.runs import positions
+from nosology.corpora.preparation.selection import Labels
 from nosology.errors import CorpusError
 
 cells = st.text(st.sampled_from('ab ",\n\té'), max_size=12)

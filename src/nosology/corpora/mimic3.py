@@ -139,10 +139,10 @@ class Mimic3:
         table = source.open(NOTES, _NOTE_COLUMNS, _NOTE_OPTIONAL)
         for records in table.records():
             self._take_notes(records, collector, counts)
-        self._tell_of_notes(journal, table.rows, counts, collector)
         if not counts["kept"]:
             raise CorpusError("no discharge summary is left of this table; is it the whole file?", path=table.path)
         notes = with_unique_ids(collector.rows(), table.path)
+        self._tell_of_notes(journal, table.rows, counts, collector)
         _compare_row_counts(journal, NOTES, table.rows, notes.hadm)
         return notes
 

@@ -131,15 +131,16 @@ class Mimic4:
         table = source.open(NOTES, _NOTE_COLUMNS, ("charttime",))
         for records in table.records():
             _take_notes(records, collector, counts)
+        if not counts["kept"]:
+            raise CorpusError("no discharge note is left of this table; is it the whole file?", path=table.path)
+        notes = with_unique_ids(collector.rows(), table.path)
         journal.count("rows of note/discharge", table.rows)
         journal.warn("discharge notes without hadm_id, left out", counts["blank"])
         journal.count("notes without hadm_id, left out", counts["blank"])
         journal.count("notes without text, left out", counts["empty"])
         journal.count("notes with the text of another note of the admission, left out", collector.repeats)
         journal.decide("The notes of an admission are its discharge notes by time and note_seq, their text unchanged.")
-        if not counts["kept"]:
-            raise CorpusError("no discharge note is left of this table; is it the whole file?", path=table.path)
-        return with_unique_ids(collector.rows(), table.path)
+        return notes
 
     # --- codes ---
 

@@ -15,7 +15,8 @@ from nosology.corpora.preparation.layout import SPLITS, EncounterRow
 from nosology.corpora.preparation.manifest import Journal
 from nosology.corpora.preparation.notes_kept import NoteRows, first_subjects
 from nosology.corpora.preparation.options import MimicOptions
-from nosology.corpora.preparation.selection import Labels, choose_codes, group_codes, positions
+from nosology.corpora.preparation.runs import positions
+from nosology.corpora.preparation.selection import Labels, choose_codes, group_codes
 from nosology.corpora.preparation.spill import TextSpill
 from nosology.corpora.preparation.split_ids import count_by_split, read_split_ids
 from nosology.corpora.preparation.writing import PreparedWriter

@@ -94,8 +94,13 @@ class HashedFile:
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
     """The items, the next one being made in another thread while this one is used."""
     done = object()
-    with ThreadPoolExecutor(1) as pool:
+    pool = ThreadPoolExecutor(1)
+    try:
         coming = pool.submit(next, items, done)
         while (item := coming.result()) is not done:
             coming = pool.submit(next, items, done)
             yield item  # type: ignore[misc]
+    finally:
+        # Not waited for: after an error the garbage collector may end this generator in any thread, one that is just
+        # being started among them, and to join another thread there can wait for ever.
+        pool.shutdown(wait=False, cancel_futures=True)

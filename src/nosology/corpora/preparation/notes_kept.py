@@ -56,7 +56,6 @@ class NoteCollector:
     def __init__(self, spill: TextSpill) -> None:
         self.repeats = 0
         self._spill = spill
-        self._seen: set[tuple[int, int, int]] = set()
         self._parts: list[NoteRows] = []
 
     def add(
@@ -73,29 +72,32 @@ class NoteCollector:
         """Take some notes; ``texts`` is an arrow array of strings, all columns have its length."""
         start, length = self._spill.append(texts)
         ids = np.array(note_id, dtype=object)
-        rows = NoteRows(hadm, subject, rank, time, number, ids, start, length)
-        new = self._new(hadm, texts)
-        self.repeats += len(new) - int(new.sum())
-        self._parts.append(rows.at(new))
+        self._parts.append(NoteRows(hadm, subject, rank, time, number, ids, start, length))
 
     def rows(self) -> NoteRows:
-        """All notes taken, by patient, admission, rank, time and number."""
+        """All notes taken, by patient, admission, rank, time and number, each text once an admission."""
         joined = NoteRows(
             *(np.concatenate([getattr(part, name) for part in self._parts]) for name in NoteRows.__slots__)
         )
         joined = joined.at(np.argsort(joined.number, kind="stable"))
         keys = (joined.number, joined.time, joined.rank, joined.hadm, first_subjects(joined))
-        return joined.at(np.lexsort(keys))
+        joined = joined.at(np.lexsort(keys))
+        new = self._new(joined)
+        self.repeats = len(new) - int(new.sum())
+        return joined.at(new)
 
-    def _new(self, hadm: Integers, texts: Any) -> NDArray[np.bool_]:
-        new = np.ones(len(hadm), dtype=np.bool_)
-        offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset :]
-        data = memoryview(texts.buffers()[2]) if len(hadm) else memoryview(b"")
-        for index, admission in enumerate(hadm.tolist()):
-            text = data[offsets[index] : offsets[index + 1]]
-            key = (admission, len(text), hash(text.tobytes()))
-            new[index] = key not in self._seen
-            self._seen.add(key)
+    def _new(self, rows: NoteRows) -> NDArray[np.bool_]:
+        """Which notes have a text that no earlier one of the admission has; only texts of one length are compared."""
+        new = np.ones(len(rows), dtype=np.bool_)
+        by_length = np.lexsort((np.arange(len(rows)), rows.length, rows.hadm))
+        hadm, length = rows.hadm[by_length], rows.length[by_length]
+        alike = np.flatnonzero((hadm[1:] == hadm[:-1]) & (length[1:] == length[:-1]))
+        seen: set[tuple[int, str]] = set()
+        for place in sorted({*alike.tolist(), *(alike + 1).tolist()}):
+            index = int(by_length[place])
+            text = self._spill.take([int(rows.start[index])], [int(rows.length[index])])[0].as_py()
+            new[index] = (int(rows.hadm[index]), text) not in seen
+            seen.add((int(rows.hadm[index]), text))
         return new
 
 

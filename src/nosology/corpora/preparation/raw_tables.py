@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nosology.corpora.preparation.blocks import HashedFile, ahead
 from nosology.corpora.preparation.layout import import_arrow, import_compute
 from nosology.corpora.preparation.manifest import FileFacts
+from nosology.corpora.preparation.runs import positions
 from nosology.errors import CorpusError
 
 Bytes = NDArray[np.uint8]
@@ -27,6 +28,8 @@ _QUOTE, _NEWLINE, _COMMA, _RETURN = (ord(character) for character in '"\n,\r')
 _BOM = b"\xef\xbb\xbf"
 # The longest note of MIMIC has about 60 kB; a record of this length comes from a quote that is not closed.
 _MAX_RECORD_BYTES = 64 << 20
+# Less than one byte in so many stands outside quotes: then line breaks are sought there alone.
+_SPARSE = 16
 
 
 def find_table(raw: Path, name: str) -> Path | None:
@@ -67,21 +70,21 @@ class Records:
         columns: lower-case name -> arrow array of strings; an empty cell is "".
         data: the bytes the records were parsed from.
         ends: for each record, the position of the line break that ends it.
-        first_line: the line where ``data`` starts.
+        offset: where ``data`` starts in the (decompressed) file.
     """
 
     path: Path
     columns: Mapping[str, Any]
     data: bytes
     ends: Positions
-    first_line: int
+    offset: int
 
     def __len__(self) -> int:
         return len(self.ends)
 
     def line(self, index: int) -> int:
         """The 1-based line on which a record starts."""
-        return _line_of(self.data, self.ends, index, self.first_line)
+        return line_at(self.path, self.offset + _start(self.ends, index))
 
     def numbers(self, column: str, chosen: Any = None) -> NDArray[np.int64]:
         """A column of whole numbers; -1 where the cell is empty.
@@ -150,7 +153,7 @@ class RawTable:
             if len(chunk.ends):
                 columns = _parse(chunk, header, wanted, self.path)
                 self.rows += len(chunk.ends)
-                yield Records(self.path, columns, chunk.data, chunk.ends, chunk.first_line)
+                yield Records(self.path, columns, chunk.data, chunk.ends, chunk.offset)
             chunk = next(chunks, None)
 
     def _check_columns(self, header: Sequence[str]) -> None:
@@ -165,50 +168,64 @@ class RawTable:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Whole records: their bytes, where each ends, the line on which the first starts, and how many lines they have."""
+    """Whole records: their bytes, where each ends, and where the first starts in the file."""
 
     data: bytes
     ends: Positions
-    first_line: int
-    lines: int
+    offset: int
 
 
 def _record_chunks(file: HashedFile, path: Path) -> Iterator[_Chunk]:
-    carry, line = b"", 1
+    carry, offset = b"", 0
     for block in file.blocks():
         data = carry + block
-        if line == 1:
-            data = data.removeprefix(_BOM)
-        chunk = _whole_records(data, line, path)
+        if offset == 0 and data.startswith(_BOM):
+            data, offset = data[len(_BOM) :], len(_BOM)
+        chunk = _whole_records(data, offset, path)
         if chunk is None:
             carry = data
             if len(carry) > _MAX_RECORD_BYTES:
-                raise _unclosed(path, line)
+                raise _unclosed(path, offset)
             continue
         yield chunk
         carry = data[len(chunk.data) :]
-        line += chunk.lines
+        offset += len(chunk.data)
     if carry.strip():
-        last = _whole_records(carry + b"\n", line, path)
+        last = _whole_records(carry + b"\n", offset, path)
         if last is None or len(last.data) != len(carry) + 1:
-            raise _unclosed(path, line if last is None else line + last.lines)
+            raise _unclosed(path, offset if last is None else offset + len(last.data))
         yield last
 
 
-def _whole_records(data: bytes, first_line: int, path: Path) -> _Chunk | None:
+def _whole_records(data: bytes, offset: int, path: Path) -> _Chunk | None:
     """The records of ``data`` that end in it, checked; ``None`` if none does. Blank lines count as records."""
     values = np.frombuffer(data, np.uint8)
-    quotes, breaks = np.flatnonzero(values == _QUOTE), np.flatnonzero(values == _NEWLINE)
-    ends = breaks[(np.searchsorted(quotes, breaks) & 1) == 0]
+    quotes = np.flatnonzero(values == _QUOTE)
+    ends = _breaks_outside(values, quotes)
     if not len(ends):
         return None
     cut = int(ends[-1]) + 1
-    _check_quotes(values[:cut], quotes[: np.searchsorted(quotes, cut)], ends, data, first_line, path)
-    return _Chunk(data[:cut], ends, first_line, int(np.searchsorted(breaks, cut)))
+    wrong = _first_wrong_quote(values, quotes[: np.searchsorted(quotes, cut)])
+    if wrong is not None:
+        raise _unclosed(path, offset + _start(ends, int(np.searchsorted(ends, wrong))))
+    return _Chunk(data[:cut], ends, offset)
 
 
-def _check_quotes(values: Bytes, quotes: Positions, ends: Positions, data: bytes, first_line: int, path: Path) -> None:
-    """An opening quote follows a separator (or the quote it doubles), a closing one stands before a separator.
+def _breaks_outside(values: Bytes, quotes: Positions) -> Positions:
+    """The line breaks outside quotes. Notes lie inside: looking only between them saves most of the work."""
+    after = np.concatenate([[0], quotes[1::2] + 1])
+    before = np.append(quotes[0::2], len(values))[: len(after)]
+    sizes = before - after
+    if int(sizes.sum()) * _SPARSE > len(values):
+        breaks = np.flatnonzero(values == _NEWLINE)
+        return breaks[(np.searchsorted(quotes, breaks) & 1) == 0]
+    outside = positions(after, sizes)
+    return outside[values[outside] == _NEWLINE]
+
+
+def _first_wrong_quote(values: Bytes, quotes: Positions) -> int | None:
+    """The first quote out of place: an opening one follows a separator (or the quote it doubles), a closing one stands
+    before one.
 
     Where a quote is not closed, the next record's opening quote closes it, and a word of a note follows: so the first
     quote out of place lies in the record that is at fault.
@@ -222,14 +239,12 @@ def _check_quotes(values: Bytes, quotes: Positions, ends: Positions, data: bytes
             closing[(after != _COMMA) & (after != _NEWLINE) & (after != _QUOTE) & (after != _RETURN)],
         ]
     )
-    if len(wrong):
-        record = int(np.searchsorted(ends, wrong.min()))
-        raise _unclosed(path, _line_of(data, ends, record, first_line))
+    return int(wrong.min()) if len(wrong) else None
 
 
-def _unclosed(path: Path, line: int) -> CorpusError:
+def _unclosed(path: Path, offset: int) -> CorpusError:
     problem = "in the record that starts here a quote is not closed, or not doubled inside a field; mend the file"
-    return CorpusError(problem, path=path, line=line)
+    return CorpusError(problem, path=path, line=line_at(path, offset))
 
 
 def _split_header(chunk: _Chunk | None, path: Path) -> tuple[list[str], _Chunk]:
@@ -238,8 +253,7 @@ def _split_header(chunk: _Chunk | None, path: Path) -> tuple[list[str], _Chunk]:
     first, rest = chunk.data[: int(chunk.ends[0])], chunk.data[int(chunk.ends[0]) + 1 :]
     names = first.decode("utf-8", errors="replace").strip().split(",")
     header = [name.strip().strip('"').lower() for name in names]
-    lines = first.count(b"\n") + 1
-    return header, _Chunk(rest, chunk.ends[1:] - len(first) - 1, chunk.first_line + lines, chunk.lines - lines)
+    return header, _Chunk(rest, chunk.ends[1:] - len(first) - 1, chunk.offset + len(first) + 1)
 
 
 def _parse(chunk: _Chunk, header: Sequence[str], wanted: Sequence[str], path: Path) -> dict[str, Any]:
@@ -266,12 +280,12 @@ def _parse(chunk: _Chunk, header: Sequence[str], wanted: Sequence[str], path: Pa
     except (arrow.ArrowInvalid, UnicodeDecodeError):
         raise _undecodable(chunk, path) from None
     if bad:
-        line = _line_of(chunk.data, chunk.ends, int(bad[0].number) - 1, chunk.first_line)
+        line = line_at(path, chunk.offset + _start(chunk.ends, int(bad[0].number) - 1))
         problem = f"{bad[0].actual_columns} cells where the header has {bad[0].expected_columns}; mend the row"
         raise CorpusError(problem, path=path, line=line)
     if table.num_rows != len(chunk.ends):
         problem = f"{table.num_rows} records were read where {len(chunk.ends)} stand; please report it"
-        raise CorpusError(problem, path=path, line=chunk.first_line)
+        raise CorpusError(problem, path=path, line=line_at(path, chunk.offset))
     return {name: table.column(name).combine_chunks() for name in wanted}
 
 
@@ -279,11 +293,24 @@ def _undecodable(chunk: _Chunk, path: Path) -> CorpusError:
     try:
         chunk.data.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = chunk.first_line + chunk.data.count(b"\n", 0, error.start)
+        line = line_at(path, chunk.offset + error.start)
         return CorpusError("a byte here is not UTF-8; convert the file to UTF-8", path=path, line=line)
-    return CorpusError("cannot be parsed as CSV near here; download it again", path=path, line=chunk.first_line)
+    return CorpusError(
+        "cannot be parsed as CSV near here; download it again", path=path, line=line_at(path, chunk.offset)
+    )
 
 
-def _line_of(data: bytes, ends: Positions, index: int, first_line: int) -> int:
-    start = 0 if index == 0 else int(ends[index - 1]) + 1
-    return first_line + data.count(b"\n", 0, start)
+def _start(ends: Positions, index: int) -> int:
+    """Where a record starts, in the bytes in which the records end at ``ends``."""
+    return 0 if index == 0 else int(ends[index - 1]) + 1
+
+
+def line_at(path: Path, offset: int) -> int:
+    """The 1-based line of a byte of a (decompressed) file; reads it again, as only an error asks for a line."""
+    line, left = 1, offset
+    for block in HashedFile(path).blocks():
+        line += block.count(b"\n", 0, min(left, len(block)))
+        left -= len(block)
+        if left <= 0:
+            break
+    return line

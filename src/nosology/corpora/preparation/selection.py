@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nosology.corpora.preparation.code_rows import CodeRows
+from nosology.corpora.preparation.runs import positions
 
 Integers = NDArray[np.int64]
 
@@ -77,13 +78,3 @@ def choose_codes(counts: Integers, ties: Sequence[object], *, least: int, most: 
         wanted = np.zeros_like(wanted)
         wanted[ranked[:most]] = True
     return wanted
-
-
-def positions(starts: Integers, sizes: Integers) -> Integers:
-    """All positions of several runs, one run after the other.
-
-    >>> positions(np.array([5, 0]), np.array([2, 3])).tolist()
-    [5, 6, 0, 1, 2]
-    """
-    moved = starts - np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    return (np.repeat(moved, sizes) + np.arange(int(sizes.sum()))).astype(np.int64)
