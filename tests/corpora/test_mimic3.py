@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mimic_files import CODE_HEADER, MIMIC3, NOTE_HEADER, TITLE_HEADER, write_release
 
+from mimic_files import CODE_HEADER, MIMIC3, NOTE_HEADER, TITLE_HEADER, write_release
 from nosology.corpora.mimic3 import prepare_mimic3
 from nosology.corpora.preparation.options import MimicOptions
 from nosology.corpora.prepared import open_prepared, read_prepared
 from nosology.errors import ConfigError, CorpusError
 from nosology.types import Encounter, GoldCode, Note
+from tiny_corpus import run_python
 
 NO_SPLIT = MimicOptions(own_split=None)
 SUMMARY, ADDENDUM = "Discharge summary", "Discharge summary addendum"
@@ -468,6 +469,29 @@ def test_no_message_holds_note_text(tmp_path: Path, change: Change) -> None:
         prepare_mimic3(raw, tmp_path / "out")
     assert "CANARY" not in str(caught.value)
     assert re.search(r"NOTEEVENTS.csv:[89]: ", str(caught.value))
+
+
+COLLECT_OFTEN = """
+import gc, sys
+from nosology.corpora.mimic3 import prepare_mimic3
+from nosology.errors import CorpusError
+
+gc.set_threshold(20, 2, 2)
+kept = []
+for _ in range(60):
+    try:
+        prepare_mimic3(sys.argv[1], sys.argv[2])
+    except CorpusError as error:
+        kept = [*kept[-4:], error]
+print(len(kept))
+"""
+
+
+def test_errors_leave_no_thread_that_waits(tmp_path: Path) -> None:
+    """Tracebacks keep half-read tables alive; the collector may end them while another table's thread starts."""
+    broken = {**MIMIC3, "NOTEEVENTS": MIMIC3["NOTEEVENTS"].replace("500002", "x")}
+    raw = write_release(tmp_path / "raw", broken)
+    assert run_python(COLLECT_OFTEN, str(raw), str(tmp_path / "out")) == "5\n"
 
 
 # --- CAML -----------------------------------------------------------------------------------------------------------
