@@ -1,4 +1,4 @@
-"""A run that is killed with SIGKILL at any moment and started again ends as the run that nobody disturbed, bit for bit."""
+"""A run that is killed with SIGKILL at any moment and started again ends as an undisturbed run, bit for bit."""
 
 from __future__ import annotations
 

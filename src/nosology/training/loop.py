@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,7 @@ from nosology.training.checkpoints import (
 from nosology.training.failures import not_finite, telling_memory
 from nosology.training.objective import TrainedModel, to_batch, to_targets
 from nosology.training.optimizers import build_optimizer, set_rate
-from nosology.training.processes import prepare, seed_batch
+from nosology.training.processes import drop_gathered, prepare, seed_batch
 from nosology.training.schedules import best_at, rate_share, since_best
 from nosology.training.settings import TrainerConfig
 from nosology.training.tracking import Tracker, log_all
@@ -256,8 +256,16 @@ class Run:
         self._pace.leave_out(time.perf_counter() - began)
         return {f"dev.{name}": value for name, value in figures.items()} | {"dev.threshold": threshold}
 
-    def _kept_weights(self) -> Any:
-        return nullcontext() if self._average is None else self._average.swapped_in()
+    @contextmanager
+    def _kept_weights(self) -> Generator[None, None, None]:
+        """The weights that are validated and kept: the averages, where there are any."""
+        if self._average is None:
+            yield
+            return
+        drop_gathered(self._model)
+        with self._average.swapped_in():
+            yield
+            drop_gathered(self._model)
 
     def _is_new_best(self) -> bool:
         history = [entry.metric for entry in self.position.history]

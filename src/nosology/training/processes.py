@@ -31,7 +31,7 @@ def open_accelerator(config: TrainerConfig, model: nn.Module) -> Any:
     try:
         from accelerate import Accelerator, DistributedDataParallelKwargs
         from accelerate.state import AcceleratorState
-    except ImportError:
+    except ModuleNotFoundError:
         raise MissingExtraError("training a neural model", "neural") from None
     AcceleratorState._reset_state()  # pyright: ignore[reportPrivateUsage]  # else a second run has the first's precision
     copies = DistributedDataParallelKwargs(find_unused_parameters=True, gradient_as_bucket_view=True)
@@ -79,8 +79,16 @@ def block_names(model: nn.Module) -> list[str]:
 
 def prepare(accelerator: Any, model: TrainedModel, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
     """Wrap model and optimiser for this accelerator's processes and precision."""
-    prepared, wrapped = accelerator.prepare(model, optimizer)
-    return prepared, wrapped
+    return accelerator.prepare(model, optimizer)
+
+
+def drop_gathered(model: nn.Module) -> None:
+    """Let FSDP forget weights that it gathered for reading, because they are about to change."""
+    from torch.distributed.fsdp import FSDPModule
+
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
 
 
 # --- random numbers -------------------------------------------------------------------------------------------------

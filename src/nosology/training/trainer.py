@@ -16,6 +16,7 @@ import numpy as np
 from torch import nn
 
 from nosology.errors import ConfigError, CorpusError
+from nosology.evaluation.alignment import checked_encounters
 from nosology.preprocessing.batching import EncodedEncounters, encode_encounters, without_empty
 from nosology.preprocessing.tokenization import Tokenizer, TruncationCounts, fingerprint
 from nosology.training.checkpoints import CheckpointStore, Position, Validation, only_run_in
@@ -177,7 +178,7 @@ class Trainer:
             return RunData(encoded, None, None, len(self.labels))
         counts = np.bincount(encoded.labels.values, minlength=len(self.labels)).tolist()
         train_counts = {code: count for code, count in zip(self.labels, counts, strict=True) if count}
-        judge = Judge(dev, self.labels, train_counts, config.threshold)
+        judge = Judge(checked_encounters(dev), self.labels, train_counts, config.threshold)
         return RunData(encoded, self._encode(dev, config, False), judge, len(self.labels))
 
     def _encode(self, encounters: Sequence[Encounter], config: TrainerConfig, with_evidence: bool) -> EncodedEncounters:

@@ -1,0 +1,529 @@
+"""The loop against a plain one; schedules, averages, validation, what stops a training and what it says."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from training_pieces import (
+    LABELS,
+    TinyModel,
+    make_config,
+    make_encounters,
+    make_model,
+    make_tokenizer,
+    run_script,
+)
+
+from nosology.config import dataclass_from_mapping
+from nosology.errors import ConfigError, CorpusError, ModelError
+from nosology.evaluation import evaluate
+from nosology.model import Batch
+from nosology.preprocessing.batching import BatchSize, collate, encode_encounters, plan_epoch
+from nosology.preprocessing.word_tokenizer import WordTokenizer
+from nosology.training.averaging import WeightAverage
+from nosology.training.failures import TrainingError, is_out_of_memory, telling_memory
+from nosology.training.objective import LabelObjective, Targets, binary_cross_entropy, to_batch, to_targets
+from nosology.training.optimizers import build_optimizer
+from nosology.training.processes import seed_batch
+from nosology.training.schedules import best_at, rate_share, since_best, stale_validations
+from nosology.training.scoring import attended_tokens, predict_scores
+from nosology.training.settings import TrainerConfig
+from nosology.training.trainer import Trainer
+from nosology.training.weights import load_weights, save_weights
+from nosology.types import CodedEncounter, Encounter, GoldCode, Note, SuggestedCode
+
+TRAIN, DEV = make_encounters(60), make_encounters(20, 1, prefix="d")
+TOKENIZER = make_tokenizer(TRAIN)
+TRAINER = Trainer(TOKENIZER, LABELS)
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def assert_equal(first: Mapping[str, Tensor], second: Mapping[str, Tensor], tolerance: float = 0.0) -> None:
+    assert first.keys() == second.keys()
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], atol=tolerance, rtol=0.0)
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").open()]
+
+
+# --- the loop -------------------------------------------------------------------------------------------------------
+
+
+def plain_training(config: TrainerConfig) -> tuple[TinyModel, list[float]]:
+    """The same training as a page of plain PyTorch; returns the model and the loss of every step."""
+    model, losses = make_model(TOKENIZER), list[float]()
+    encoded = encode_encounters(TRAIN, TOKENIZER, LABELS, max_tokens=config.max_tokens)
+    size = BatchSize(config.tokens_per_batch, config.encounters_per_batch)
+    plans = [
+        plan_epoch(encoded.tokens.lengths, size, batches_per_step=config.accumulation, seed=config.seed, epoch=epoch)
+        for epoch in range(config.epochs)
+    ]
+    total, step = sum(len(plan) for plan in plans), 0
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() == 1]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
+    for plan in plans:
+        for batches in plan.steps:
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * rate_share(config, step, total)
+            optimizer.zero_grad()
+            loss_of_step = 0.0
+            for number, rows in enumerate(batches):
+                seed_batch(config.seed, step, number)
+                padded = collate(encoded, rows)
+                logits = model(to_batch(padded, "cpu")).logits
+                loss = binary_cross_entropy(logits, to_targets(padded, len(LABELS), "cpu").labels)
+                share = len(rows) / sum(len(part) for part in batches)
+                (loss * share).backward()
+                loss_of_step += share * loss.item()
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+            optimizer.step()
+            losses.append(loss_of_step)
+            step += 1
+    return model, losses
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"accumulation": 3, "schedule": "cosine", "warmup_steps": 3, "clip_norm": 0.05}]
+)
+def test_the_loop_learns_what_a_plain_one_learns(tmp_path: Path, options: dict[str, Any]) -> None:
+    config = make_config(log_steps=1, **options)
+    expected, losses = plain_training(config)
+    model = make_model(TOKENIZER)
+    result = TRAINER.fit(model, TRAIN, None, config, tmp_path)
+    assert_equal(weights(model), weights(expected), 1e-5)
+    assert [line["loss"] for line in metrics(tmp_path)] == pytest.approx(losses, abs=1e-5)
+    assert (result.best, result.threshold, result.steps, result.stopped_early) == (None, None, len(losses), False)
+    assert result.best_step == result.steps
+
+
+def test_the_best_weights_are_kept_and_judge_as_the_evaluation_does(tmp_path: Path) -> None:
+    model = make_model(TOKENIZER)
+    result = TRAINER.fit(model, TRAIN, DEV, make_config(epochs=4, metric="map", learning_rate=0.03), tmp_path)
+    assert result.best == max(entry.metric for entry in result.history)
+    coded = list[CodedEncounter]()
+    for found in predict_scores(model, DEV, TOKENIZER, top=200):
+        codes = zip(found.labels.tolist(), found.scores.tolist(), strict=True)
+        assert result.threshold is not None
+        suggested = [SuggestedCode(LABELS[n], "icd10cm", p, p >= result.threshold) for n, p in codes]
+        coded.append(CodedEncounter(found.encounter_id, tuple(suggested)))
+    figures = evaluate(DEV, coded, intervals=False).figures()
+    best = next(entry for entry in result.history if entry.step == result.best_step)
+    assert figures["map"] == pytest.approx(result.best, abs=1e-6)
+    assert figures["micro.f1"] == pytest.approx(best.figures["micro.f1"], abs=1e-6)
+    fresh = make_model(TOKENIZER, seed=4)
+    load_weights(fresh, result.weights)
+    assert_equal(weights(fresh), weights(model))
+
+
+def test_training_stops_when_dev_improves_no_more(tmp_path: Path) -> None:
+    config = make_config(epochs=50, patience=2, learning_rate=0.05)
+    result = TRAINER.fit(make_model(TOKENIZER), TRAIN, DEV, config, tmp_path)
+    assert result.stopped_early
+    assert result.history[-3].step == result.best_step
+    assert len(result.history) < 50
+
+
+def test_gold_codes_outside_the_labels_and_empty_notes_count_against_the_score(tmp_path: Path) -> None:
+    config = make_config(epochs=20, metric="micro.recall")
+    more = [
+        *DEV,
+        Encounter("none", (Note("x", "..."),), (GoldCode("C01", "icd10cm"),)),
+        Encounter("strange", (Note("y", "patient"),), (GoldCode("Z99.9", "icd10cm"),)),
+    ]
+    known = sum(len(encounter.code_set) for encounter in DEV)
+    result = TRAINER.fit(make_model(TOKENIZER), TRAIN, more, config, tmp_path)
+    assert result.best is not None
+    assert 0.8 < result.best <= known / (known + 2) < 1
+    assert result.dev_counts.empty == 1
+
+
+def test_supervised_attention_rests_on_marked_tokens(tmp_path: Path) -> None:
+    shares = dict[float, float]()
+    for weight in (0.0, 1.0):
+        model = make_model(TOKENIZER)
+        config = make_config(epochs=12, learning_rate=0.03, evidence_weight=weight)
+        TRAINER.fit(model, TRAIN, None, config, tmp_path / str(weight))
+        found = list[float]()
+        for encounter in DEV:
+            tokens = TOKENIZER.encode(encounter)
+            for gold in encounter.codes or ():
+                marked = set(tokens.tokens_of(gold.evidence[0]).tolist())
+                own = attended_tokens(model, tokens, [LABELS.index(gold.code)], top=500)
+                ((_, attended),) = own.items()
+                assert sum(weight for _, weight in attended) == pytest.approx(1.0, abs=1e-5)
+                found.append(sum(weight for token, weight in attended if token in marked))
+        shares[weight] = float(np.mean(found))
+    assert shares[1.0] > 0.8 > shares[0.0] + 0.1
+    assert "loss.evidence" in metrics(tmp_path / "1.0")[0]
+    assert "loss.evidence" not in metrics(tmp_path / "0.0")[0]
+
+
+def test_a_loss_and_an_objective_of_ones_own(tmp_path: Path) -> None:
+    def doubled(logits: Tensor, targets: Tensor) -> Tensor:
+        return 2 * binary_cross_entropy(logits, targets)
+
+    def objective(model: nn.Module, batch: Batch, targets: Targets) -> Mapping[str, Tensor]:
+        own = LabelObjective()(model, batch, targets)
+        assert targets.evidence is not None
+        return {**own, "size": 0.5 * model.head.queries.square().sum()}  # type: ignore[union-attr]
+
+    one = make_config(epochs=1, log_steps=1)
+    for name, trainer in {"plain": TRAINER, "doubled": replace(TRAINER, loss=doubled)}.items():
+        trainer.fit(make_model(TOKENIZER), TRAIN, None, one, tmp_path / name)
+    plain, twice = (metrics(tmp_path / name)[0]["loss"] for name in ("plain", "doubled"))
+    assert twice == pytest.approx(2 * plain)
+    own = replace(TRAINER, objective=objective)
+    own.fit(make_model(TOKENIZER), TRAIN, None, one, tmp_path / "own")
+    first = metrics(tmp_path / "own")[0]
+    assert first["loss.labels"] == pytest.approx(plain)
+    assert first["loss"] == pytest.approx(first["loss.labels"] + first["loss.size"])
+    with pytest.raises(ModelError, match="another loss"):
+        TRAINER.fit(make_model(TOKENIZER), TRAIN, None, one, tmp_path / "own")
+
+
+def test_averaged_weights_are_validated_and_kept(tmp_path: Path) -> None:
+    model = make_model(TOKENIZER)
+    TRAINER.fit(model, TRAIN, None, make_config(averaging=0.9), tmp_path)
+    (checkpoint,) = (tmp_path / "checkpoints").iterdir()
+    last = make_model(TOKENIZER)
+    load_weights(last, checkpoint / "weights.safetensors")
+    assert not torch.equal(last.head.queries, model.head.queries)
+    assert (last.head.queries - model.head.queries).abs().max() < 0.5
+
+
+def test_the_average_follows_its_formula() -> None:
+    model = nn.Linear(2, 1, bias=False)
+    nn.init.constant_(model.weight, 1.0)
+    average, expected = WeightAverage(model, 0.5), 1.0
+    for update in range(20):
+        nn.init.constant_(model.weight, float(update))
+        average.update(update)
+        decay = min(0.5, (1 + update) / (10 + update))
+        expected = decay * expected + (1 - decay) * update
+    assert average.state()["weight"].tolist() == [[pytest.approx(expected), pytest.approx(expected)]]
+    with average.swapped_in():
+        assert model.weight[0, 0].item() == pytest.approx(expected)
+    assert model.weight.tolist() == [[19.0, 19.0]]
+
+
+def test_bfloat16_and_compiled_models_learn(tmp_path: Path) -> None:
+    model = make_model(TOKENIZER)
+    TRAINER.fit(model, TRAIN, None, make_config(epochs=1, mixed_precision="bf16", log_steps=1), tmp_path / "bf16")
+    plain = make_model(TOKENIZER)
+    TRAINER.fit(plain, TRAIN, None, make_config(epochs=1, log_steps=1), tmp_path / "plain")
+    losses = [[line["loss"] for line in metrics(tmp_path / name)] for name in ("bf16", "plain")]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], abs=0.02)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.slow
+def test_a_compiled_model_learns_the_same(tmp_path: Path) -> None:
+    found = dict[bool, TinyModel]()
+    for compiled in (False, True):
+        found[compiled] = make_model(TOKENIZER, dropout=0.0)
+        TRAINER.fit(found[compiled], TRAIN, DEV, make_config(epochs=2, compile=compiled), tmp_path / str(compiled))
+    assert_equal(weights(found[False]), weights(found[True]), 1e-4)
+
+
+def test_progress_tells_loss_speed_and_time_left(tmp_path: Path) -> None:
+    said = list[tuple[str, float]]()
+    TRAINER.fit(make_model(TOKENIZER), TRAIN, DEV, make_config(), tmp_path, progress=lambda *told: said.append(told))
+    shares = [share for _, share in said]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    steps = [text for text, _ in said if "step" in text]
+    assert steps[0].startswith("epoch 1, step 1/")
+    assert all("loss 0." in text and "tokens/s" in text and text.endswith(" left") for text in steps)
+
+
+# --- schedules and settings -----------------------------------------------------------------------------------------
+
+
+def test_schedules_follow_their_formulas() -> None:
+    for step in range(20):
+        rising = (step + 1) / 5 if step < 5 else None
+        done = (step - 5) / 15
+        expected = {"linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done)), "constant": 1.0}
+        for name, value in expected.items():
+            share = rate_share(make_config(schedule=name, warmup_steps=5), step, 20)
+            assert share == pytest.approx(rising if rising is not None else value)
+    plateau = make_config(schedule="plateau", plateau_factor=0.5)
+    assert rate_share(plateau, 9, 20, [0.1, 0.3, 0.2, 0.3, 0.4]) == 0.25
+
+
+def test_the_best_validation_is_the_first_of_equals_and_errors_are_better_low() -> None:
+    values = [0.2, 0.5, 0.5, 0.1]
+    assert (best_at("map", values), since_best("map", values), stale_validations("map", values)) == (1, 2, 2)
+    assert (best_at("ece", values), since_best("brier", values)) == (3, 0)
+    assert since_best("map", []) == 0
+
+
+def test_misspelt_keys_and_values_out_of_range_are_told() -> None:
+    with pytest.raises(ConfigError) as caught:
+        dataclass_from_mapping(
+            TrainerConfig,
+            {"learning_rat": 0.1, "epochs": 0, "schedule": "lineal", "tracking": ["wandb"]},
+            "recipe.toml",
+        )
+    message = str(caught.value)
+    assert "learning_rat: unknown key (did you mean 'learning_rate'?)" in message
+    assert "epochs: 0 is not between 1 and 10000" in message
+    assert "'linear'" in message
+    assert "tracking[0]: expected one of 'tensorboard', 'mlflow', got 'wandb'" in message
+    with pytest.raises(ConfigError, match=r"averaging: 1\.0 is not in"):
+        TrainerConfig(averaging=1.0)
+    with pytest.raises(ConfigError, match="warmup_steps 10 leaves no step of max_steps 10"):
+        TrainerConfig(warmup_steps=10, max_steps=10)
+
+
+def test_the_encoder_learns_at_its_own_rate_and_vectors_do_not_decay() -> None:
+    model = make_model(TOKENIZER)
+    optimizer = build_optimizer(model, make_config(encoder_learning_rate=0.001, weight_decay=0.1))
+    rates = {id(p): (g["highest"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
+    assert {name: rates[id(p)] for name, p in model.named_parameters() if not name.startswith("unused")} == {
+        "encoder.0.weight": (0.001, 0.1),
+        "encoder.2.weight": (0.001, 0.1),
+        "encoder.2.bias": (0.001, 0.0),
+        "head.queries": (0.01, 0.1),
+        "head.outputs": (0.01, 0.1),
+        "head.bias": (0.01, 0.0),
+    }
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    with pytest.raises(ConfigError, match="the whole model is frozen"):
+        build_optimizer(model, make_config())
+
+
+# --- what stops a training ------------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_no_number_stops_with_step_and_encounters(tmp_path: Path) -> None:
+    calls = 0
+
+    def explode(logits: Tensor, targets: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return logits.mean() * (float("nan") if calls == 5 else 1.0)
+
+    config = make_config(encounters_per_batch=3, accumulation=2)
+    with pytest.raises(TrainingError) as caught:
+        replace(TRAINER, loss=explode).fit(make_model(TOKENIZER), TRAIN, None, config, tmp_path)
+    encoded = encode_encounters(TRAIN, TOKENIZER, LABELS)
+    size = BatchSize(config.tokens_per_batch, 3)
+    plan = plan_epoch(encoded.tokens.lengths, size, batches_per_step=2, seed=0, epoch=0)
+    ids = ", ".join(encoded.encounter_ids[row] for row in plan.steps[2][0])
+    assert str(caught.value) == (
+        f"the loss became nan at step 3 (epoch 1), encounters {ids}: lower learning_rate (0.01), lengthen "
+        'warmup_steps (0), lower clip_norm (1); set mixed_precision = "no"; the last checkpoint stays, but another '
+        "setting needs another folder"
+    )
+
+
+def test_a_gradient_that_is_no_number_stops_before_the_weights_are_spoilt(tmp_path: Path) -> None:
+    def steep(logits: Tensor, targets: Tensor) -> Tensor:
+        return torch.sqrt((logits - logits.detach()).square()).mean()
+
+    model = make_model(TOKENIZER)
+    before = weights(model)
+    with pytest.raises(TrainingError, match="the gradient became nan at step 1"):
+        replace(TRAINER, loss=steep).fit(model, TRAIN, None, make_config(), tmp_path)
+    assert_equal(weights(model), before)
+
+
+def test_a_lack_of_memory_names_the_option() -> None:
+    config = make_config(tokens_per_batch=8000)
+    for error in (torch.OutOfMemoryError("CUDA out of memory. Tried"), MemoryError()):
+        with pytest.raises(TrainingError) as caught, telling_memory(config, 7000, 4):
+            raise error
+        assert str(caught.value).startswith(
+            "out of memory at a batch of 4 encounters, 7,000 tokens: halve tokens_per_batch (8000) and double "
+            "accumulation, or set gradient_checkpointing = true"
+        )
+    with pytest.raises(TrainingError, match="lower max_tokens"), telling_memory(config, 7000, 1):
+        raise MemoryError
+    with pytest.raises(RuntimeError, match="shapes"), telling_memory(config, 1, 1):
+        raise RuntimeError("shapes differ")
+    assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
+
+
+LITTLE_MEMORY = """
+import resource, sys
+from training_pieces import LABELS, make_config, make_encounters, make_model, make_tokenizer
+from nosology.errors import NosologyError
+from nosology.training.trainer import Trainer
+train = make_encounters(8, longest=400)
+tokenizer = make_tokenizer(train)
+trainer, config = Trainer(tokenizer, LABELS), make_config(tokens_per_batch=99999, epochs=1)
+trainer.fit(make_model(tokenizer), train, None, config, sys.argv[1] + "/enough")  # loads all that is needed
+used = int(open("/proc/self/status").read().split("VmData:")[1].split()[0]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (used + 60_000_000, used + 60_000_000))
+try:
+    trainer.fit(make_model(tokenizer, width=2000), train, None, config, sys.argv[1] + "/little")
+except NosologyError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_running_out_of_memory_for_real_names_the_option(tmp_path: Path) -> None:
+    process = run_script(LITTLE_MEMORY, str(tmp_path))
+    assert "TrainingError out of memory at a batch of" in process.stdout, process.stderr[-2000:]
+
+
+def test_what_does_not_fit_is_told_before_long_work(tmp_path: Path) -> None:
+    def refused(kind: type[Exception], match: str, model: nn.Module | None = None, **options: Any) -> None:
+        trainer = options.pop("trainer", TRAINER)
+        train, dev = options.pop("train", TRAIN), options.pop("dev", DEV)
+        with pytest.raises(kind, match=match):
+            trainer.fit(model or make_model(TOKENIZER), train, dev, make_config(**options), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+    refused(
+        ConfigError,
+        r"metric 'micro.f2' is no figure of the evaluation report; did you mean micro.f1",
+        metric="micro.f2",
+    )
+    refused(ConfigError, "gradient_checkpointing needs a transformer", gradient_checkpointing=True)
+    refused(ConfigError, 'mixed_precision = "fp16" needs a GPU', mixed_precision="fp16")
+    refused(ConfigError, "the model scores 7 labels, the label list has 8", make_model(TOKENIZER, labels=7))
+    refused(ConfigError, r"the tokenizer does not match the model: it has \d+ ids", TinyModel(5))
+    refused(ConfigError, "names a code twice", trainer=Trainer(TOKENIZER, ("C01",) * 8))
+    refused(CorpusError, "no coded encounter", train=[replace(one, codes=None) for one in TRAIN])
+    refused(CorpusError, "no training encounter carries a code", trainer=Trainer(TOKENIZER, tuple("ABCDEFGH")))
+    refused(CorpusError, "no encounter has a token", train=[replace(TRAIN[0], notes=(Note("n", "--"),))])
+    refused(CorpusError, "no gold codes to evaluate against", dev=[replace(DEV[0], codes=None)])
+
+
+@pytest.mark.parametrize("package", ["tensorboard", "mlflow"])
+def test_a_missing_tracker_names_its_package(tmp_path: Path, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    for name in ("torch.utils.tensorboard", "mlflow", "mlflow.tracking"):
+        monkeypatch.setitem(sys.modules, name, None)
+    config = make_config(tracking=(package,))
+    with pytest.raises(ConfigError, match=f"needs a package: pip install {package}"):
+        TRAINER.fit(make_model(TOKENIZER), TRAIN, DEV, config, tmp_path)
+
+
+def test_no_message_and_no_file_holds_note_text(tmp_path: Path) -> None:
+    canary = "zyxcanaryxyz"
+    train = [replace(one, notes=(Note(one.notes[0].note_id, f"{canary} {one.notes[0].text}"),)) for one in TRAIN]
+
+    def explode(logits: Tensor, targets: Tensor) -> Tensor:
+        return logits.mean() * float("inf")
+
+    model = make_model(TOKENIZER)
+    TRAINER.fit(model, train, DEV, make_config(epochs=1), tmp_path)
+    with pytest.raises(TrainingError) as caught:
+        replace(TRAINER, loss=explode).fit(model, train, DEV, make_config(epochs=1), tmp_path / "other")
+    assert canary not in str(caught.value)
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert written
+    assert not any(canary.encode() in content for content in written)
+
+
+# --- weights, scores, dry run ---------------------------------------------------------------------------------------
+
+
+def test_weights_of_another_model_and_damaged_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    model = make_model(TOKENIZER)
+    save_weights(model, path)
+    with pytest.raises(ModelError, match=r"head.queries is \[8, 16\] there, \[5, 16\] here"):
+        load_weights(make_model(TOKENIZER, labels=5), path)
+    with pytest.raises(ModelError, match=r"it has bias and|it lacks"):
+        load_weights(nn.Linear(2, 2), path)
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(ModelError, match="not a safetensors file"):
+        load_weights(model, path)
+    import pickle
+
+    path.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(ModelError, match="not a safetensors file"):
+        load_weights(model, path)
+    with pytest.raises(ModelError, match="is missing"):
+        load_weights(model, tmp_path / "none.safetensors")
+
+
+def test_shared_weights_are_written_once_and_stay_shared(tmp_path: Path) -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+            self.second.weight = self.first.weight
+
+    model, other = Tied(), Tied()
+    save_weights(model, tmp_path / "w")
+    load_weights(other, tmp_path / "w")
+    assert torch.equal(model.second.weight, other.second.weight)
+    assert other.second.weight is other.first.weight
+
+
+def test_scores_come_as_a_stream_in_order_and_do_not_depend_on_the_batch() -> None:
+    model, read = make_model(TOKENIZER), 0
+    empty = Encounter("empty", (Note("n", "  "),))
+
+    def stream() -> Any:
+        nonlocal read
+        for encounter in [*DEV, empty, *TRAIN]:
+            read += 1
+            yield encounter
+
+    size = BatchSize(200, 2)
+    found = predict_scores(model, stream(), TOKENIZER, size=size)
+    first = next(found)
+    assert read < 60
+    every = [first, *found]
+    assert [one.encounter_id for one in every] == [one.encounter_id for one in [*DEV, empty, *TRAIN]]
+    assert not len(every[len(DEV)].scores)
+    alone = next(predict_scores(model, DEV[3:4], TOKENIZER))
+    assert np.allclose(every[3].scores, alone.scores, atol=1e-6)
+    some = next(predict_scores(model, DEV[3:4], TOKENIZER, labels=[6, 2]))
+    assert some.labels.tolist() == [6, 2]
+    assert np.allclose(some.scores, alone.scores[[6, 2]], atol=1e-6)
+    best = next(predict_scores(model, DEV[3:4], TOKENIZER, top=3))
+    assert best.labels.tolist() == np.argsort(-alone.scores)[:3].tolist()
+    with pytest.raises(ConfigError, match="no candidate labels"):
+        next(predict_scores(model, DEV, TOKENIZER, labels=[]))
+
+
+def test_a_dry_run_counts_and_leaves_the_model_alone() -> None:
+    model = make_model(TOKENIZER)
+    before = weights(model)
+    config = make_config(averaging=0.9, max_tokens=20)
+    found = TRAINER.dry_run(model, TRAIN, DEV, config)
+    assert_equal(weights(model), before)
+    learning = sum(parameter.numel() for parameter in model.parameters())
+    assert found.parameters == found.trainable == learning
+    assert found.weights_bytes == found.gradients_bytes == found.averages_bytes == 4 * learning
+    assert found.optimizer_bytes == 8 * learning
+    encoded = encode_encounters(TRAIN, TOKENIZER, LABELS, max_tokens=20)
+    plan = plan_epoch(encoded.tokens.lengths, BatchSize(400, 8), batches_per_step=1, seed=0, epoch=0)
+    assert (found.steps_per_epoch, found.tokens) == (len(plan), encoded.tokens.lengths.sum())
+    assert found.cut == encoded.counts.truncated > 0
+    assert found.activations_bytes > 8 * 20 * 16 * 4
+    assert found.seconds > found.seconds_per_step > 0
+    assert f"{learning:,}, of which {learning:,} learn" in found.describe()
+
+
+def test_a_tokenizer_of_another_training_may_not_be_smaller_by_chance(tmp_path: Path) -> None:
+    small = WordTokenizer((*TOKENIZER.words[:-2],))
+    TRAINER.fit(make_model(TOKENIZER), TRAIN, DEV, make_config(epochs=1), tmp_path)
+    with pytest.raises(ModelError, match="another tokenizer"):
+        Trainer(small, LABELS).fit(make_model(TOKENIZER), TRAIN, DEV, make_config(epochs=1), tmp_path)
