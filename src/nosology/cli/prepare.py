@@ -43,7 +43,9 @@ class Version(StrEnum):
 def prepare(
     corpus: Annotated[
         str,
-        typer.Argument(metavar="CORPUS", help="mimic3, mimic4, codiesp, cmc2007, caml, edin, or a recipe that reads."),
+        typer.Argument(
+            metavar="CORPUS", help="mimic3, mimic4, mdace-icd9, mdace-icd10, codiesp, cmc2007, caml, edin, or a recipe."
+        ),
     ],
     raw: Annotated[Path, typer.Option("--raw", metavar="DIR", help="Where the raw files lie; never written to.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to make; a prepared one is replaced.")],
@@ -154,7 +156,7 @@ def _prepare_other(
     with progress_bar("reading the corpus"):
         if corpus in READERS:
             reader = READERS[corpus]
-            return prepare_corpus(corpus, raw, out, lambda: reader.read(raw, at_error.value), options)
+            return prepare_corpus(corpus, raw, out, lambda: reader(raw, at_error.value), options)
         return _prepare_by_recipe(corpus, raw, out, options, at_error)
 
 

@@ -6,46 +6,38 @@ To add one, add a line to ``READERS``: its reader takes the raw path and ``on_er
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from nosology.corpora.caml_files import read_caml_files
 from nosology.corpora.cmc2007 import read_cmc2007
 from nosology.corpora.codiesp import read_codiesp
 from nosology.corpora.edin_files import read_edin_files
+from nosology.corpora.mdace import read_mdace
 from nosology.corpora.preparation.manifest import Journal, Manifest, file_facts, read_manifest
 from nosology.corpora.preparation.unchanged import check_place, is_unchanged
 from nosology.corpora.preparation.writing import write_prepared
 from nosology.corpora.reading import OnError
 from nosology.types import Corpus
 
-
-@dataclass(frozen=True, slots=True)
-class NamedReader:
-    """A reader that `nosology prepare` knows by name.
-
-    Args:
-        read: takes the raw path and what to do at a broken record.
-        reads: what it reads, for the help.
-    """
-
-    read: Callable[[Path, OnError], Corpus]
-    reads: str
+Reader = Callable[[Path, OnError], Corpus]
 
 
-READERS: Mapping[str, NamedReader] = {
-    "codiesp": NamedReader(
-        lambda raw, on_error: read_codiesp(raw, on_error=on_error), "CodiEsp's release: diagnoses, Spanish"
-    ),
-    "cmc2007": NamedReader(
-        lambda raw, on_error: read_cmc2007(raw, on_error=on_error), "XML of the Computational Medicine Center, 2007"
-    ),
-    "caml": NamedReader(
-        lambda raw, on_error: read_caml_files(raw, on_error=on_error), "CAML's train_full.csv, dev_full.csv, ..."
-    ),
-    "edin": NamedReader(
-        lambda raw, on_error: read_edin_files(raw, on_error=on_error), "Edin's feather or parquet file"
-    ),
+def _mdace(version: int) -> Reader:
+    """MDACE's inpatient charts: its folder of data lies as ``mdace`` in that of MIMIC-III, or is named so there."""
+    return lambda raw, on_error: read_mdace(raw / "mdace", raw, version=version, on_error=on_error)
+
+
+READERS: Mapping[str, Reader] = {
+    # CodiEsp's release: diagnoses, Spanish; the other tasks through a recipe
+    "codiesp": lambda raw, on_error: read_codiesp(raw, on_error=on_error),
+    # XML of the Computational Medicine Center's challenge
+    "cmc2007": lambda raw, on_error: read_cmc2007(raw, on_error=on_error),
+    "mdace-icd9": _mdace(9),
+    "mdace-icd10": _mdace(10),
+    # CAML's train_full.csv, dev_full.csv, test_full.csv
+    "caml": lambda raw, on_error: read_caml_files(raw, on_error=on_error),
+    # Edin's feather or parquet file, or the folder that holds it
+    "edin": lambda raw, on_error: read_edin_files(raw, on_error=on_error),
 }
 
 
