@@ -157,7 +157,7 @@ def test_supervised_attention_rests_on_marked_tokens(tmp_path: Path) -> None:
     shares = dict[float, float]()
     for weight in (0.0, 1.0):
         model = make_model(TOKENIZER)
-        config = make_config(epochs=12, learning_rate=0.03, evidence_weight=weight)
+        config = make_config(epochs=8, learning_rate=0.03, evidence_weight=weight)
         TRAINER.fit(model, TRAIN, None, config, tmp_path / str(weight))
         found = list[float]()
         for encounter in DEV:
@@ -169,7 +169,7 @@ def test_supervised_attention_rests_on_marked_tokens(tmp_path: Path) -> None:
                 assert sum(weight for _, weight in attended) == pytest.approx(1.0, abs=1e-5)
                 found.append(sum(weight for token, weight in attended if token in marked))
         shares[weight] = float(np.mean(found))
-    assert shares[1.0] > 0.8 > shares[0.0] + 0.1
+    assert shares[1.0] > max(0.75, shares[0.0] + 0.2)
     assert "loss.evidence" in metrics(tmp_path / "1.0")[0]
     assert "loss.evidence" not in metrics(tmp_path / "0.0")[0]
 
@@ -233,13 +233,29 @@ def test_bfloat16_and_compiled_models_learn(tmp_path: Path) -> None:
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
+COMPILED = """
+import sys
+import torch
+from training_pieces import LABELS, make_config, make_encounters, make_model, make_tokenizer
+from nosology.training.trainer import Trainer
+train, dev = make_encounters(60), make_encounters(20, 1, prefix="d")
+tokenizer, found = make_tokenizer(train), []
+for compiled in (False, True):
+    model = make_model(tokenizer, dropout=0.0)
+    config = make_config(epochs=2, compile=compiled)
+    Trainer(tokenizer, LABELS).fit(model, train, dev, config, f"{sys.argv[1]}/{compiled}")
+    found.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+print("COMPILED", torch._dynamo.utils.counters["stats"]["unique_graphs"], (found[0] - found[1]).abs().max().item())
+"""
+
+
 @pytest.mark.slow
 def test_a_compiled_model_learns_the_same(tmp_path: Path) -> None:
-    found = dict[bool, TinyModel]()
-    for compiled in (False, True):
-        found[compiled] = make_model(TOKENIZER, dropout=0.0)
-        TRAINER.fit(found[compiled], TRAIN, DEV, make_config(epochs=2, compile=compiled), tmp_path / str(compiled))
-    assert_equal(weights(found[False]), weights(found[True]), 1e-4)
+    process = run_script(COMPILED, str(tmp_path), JAXTYPING_DISABLE="1")
+    assert "COMPILED" in process.stdout, process.stderr[-3000:]
+    graphs, difference = process.stdout.split("COMPILED ")[1].split()
+    assert int(graphs) >= 1
+    assert float(difference) < 1e-4
 
 
 def test_progress_tells_loss_speed_and_time_left(tmp_path: Path) -> None:
