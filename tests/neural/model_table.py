@@ -75,7 +75,7 @@ ENCODERS: dict[str, Callable[[], Encoder]] = {
     "multi residual": lambda: MultiResidual(words(), 12, widths=(8,), kernels=(3, 5, 9)),
     "deep multi residual": lambda: MultiResidual(words(), 12, widths=(8, 6), kernels=(3, 5)),
     "bilstm": lambda: BiLstm(words(), 12, size=9),
-    "two bilstms": lambda: BiLstm(words(), 12, size=9, layers=2),
+    "two bilstms in segments": lambda: BiLstm(words(), 12, size=9, layers=2, segment_tokens=7),
     "bert in framed chunks": lambda: Transformer(bert(), chunk_tokens=11, overlap_tokens=3, frame=(2, 3)),
     "bert in bare chunks": lambda: Transformer(bert(), chunk_tokens=8, chunks_at_once=3),
     "frozen bert": lambda: Transformer(bert(), chunk_tokens=16, overlap_tokens=4, frozen=True),

@@ -113,6 +113,35 @@ def test_caml_sees_its_kernels_words_alone() -> None:
 # --- the LSTM ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("segment", [4, 100], ids=["segments", "one segment"])
+def test_the_lstm_is_torchs_own(layers: int, segment: int) -> None:
+    """Values and gradients of nn.LSTM over packed notes, with the same weights."""
+    torch.manual_seed(0)
+    ours = BiLstm(words(), 12, size=7, layers=layers, dropout=0.0, segment_tokens=segment)
+    ours.words.dropout.p = 0.0
+    plain = nn.LSTM(12, 7, layers, batch_first=True, bidirectional=True)
+    pairs = list[tuple[nn.Parameter, nn.Parameter]]()
+    for layer in range(layers):
+        for half, ending in ((ours.forwards, ""), (ours.backwards, "_reverse")):
+            pairs += [
+                (parameter, getattr(plain, name.replace("l0", f"l{layer}") + ending))
+                for name, parameter in half[layer].named_parameters()
+            ]
+    for mine, theirs in pairs:
+        theirs.data.copy_(mine.data)
+    notes = batch(15, 6, 1)
+    packed = nn.utils.rnn.pack_padded_sequence(ours.words(notes), torch.tensor([15, 6, 1]), batch_first=True)
+    expected = nn.utils.rnn.pad_packed_sequence(plain(packed)[0], batch_first=True)[0]
+    hidden = ours(notes).hidden
+    close(hidden, expected)
+    weight = torch.randn_like(expected)
+    mine = torch.autograd.grad(hidden, [pair[0] for pair in pairs], weight)
+    theirs = torch.autograd.grad(expected, [pair[1] for pair in pairs], weight)
+    for one, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
 def test_a_holed_mask_reads_as_the_note_without_the_holes() -> None:
     torch.manual_seed(0)
     encoder = BiLstm(words(), 12, size=7).eval()

@@ -9,9 +9,9 @@ block over the labels, so that a block's attention stays in the processor's cach
 is kept for the gradient: the backward pass computes each block's attention again (Dao et al. 2022, arXiv:2205.14135,
 do the same on GPUs), and so does a note's readout, whose own gradient PyTorch derives.
 
-Cost in matrix products of labels x tokens x width: 2 forward, 5 backward, and 1 more backward where the pooled vectors
-are too large to keep. A textbook implementation does 2 and 4, but moves labels x tokens numbers through memory about
-ten times.
+Cost in matrix products of labels x tokens x width: 2 forward, 5 backward, and 1 more backward for the notes whose
+pooled vectors are too many to keep. A textbook implementation does 2 and 4, but moves labels x tokens numbers through
+memory about ten times.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Real = slice | Tensor
 
 _CPU_BLOCK_BYTES = 1 << 22
 _GPU_BLOCK_BYTES = 1 << 28
-_POOLED_BYTES = 128 << 20
+_POOLED_BYTES = 192 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +247,10 @@ class _Gradients:
         self.queries, self.keys, self.values = zeros(queries), zeros(keys), zeros(values)
         self.rowwise, self.shared = [zeros(tensor) for tensor in rowwise], [zeros(tensor) for tensor in shared]
 
+    def transposed(self, tensor: Tensor) -> Tensor:
+        """Room for a note's sum with tokens in the last place."""
+        return tensor.new_zeros(*tensor.shape[1:], len(tensor), dtype=self.keys.dtype)
+
     def add_parameters(self, rows: slice, rowwise: Tensors, shared: Tensors) -> None:
         for total, grad in zip(self.rowwise, rowwise, strict=True):
             total[rows] += grad
@@ -264,16 +268,16 @@ class _LabelAttention(torch.autograd.Function):
         rowwise, shared = plan.parts(parameters)
         precise = _precise(queries.dtype)
         logits = queries.new_empty(len(keys), len(queries), dtype=precise)
-        size = (len(keys), *queries.shape[:2], values.shape[-1])
-        keep = any(ctx.needs_input_grad) and 4 * torch.Size(size).numel() <= _POOLED_BYTES
-        kept = queries.new_empty(size if keep else 0, dtype=precise)
+        size = (*queries.shape[:2], values.shape[-1])
+        room = _POOLED_BYTES // max(1, 4 * torch.Size(size).numel()) if any(ctx.needs_input_grad) else 0
+        kept = queries.new_empty((min(room, len(keys)), *size), dtype=precise)
         scratch = _Scratch(queries)
         for note, real in enumerate(plan.real):
             note_keys, note_values = keys[note][real], values[note][real]
             for rows in label_blocks(len(queries), len(note_keys), queries):
                 pooled = _pooled(scratch, queries[rows], note_keys, note_values)
                 logits[note, rows] = plan.function(pooled, tuple(part[rows] for part in rowwise), shared)
-                if keep:
+                if note < len(kept):
                     kept[note, rows] = pooled
         ctx.plan = plan
         ctx.save_for_backward(kept, queries, keys, values, *parameters)
@@ -289,10 +293,11 @@ class _LabelAttention(torch.autograd.Function):
         total, scratch = _Gradients(queries, keys, values, rowwise, shared), _Scratch(queries)
         for note, real in enumerate(ctx.plan.real):
             note_keys, note_values = keys[note][real], values[note][real]
-            key_grad, value_grad = total.keys[note][real], total.values[note][real]
+            # Transposed, since products that add to a tall and narrow sum are a third slower than to a wide one.
+            key_grad, value_grad = total.transposed(note_keys), total.transposed(note_values)
             for rows in label_blocks(len(queries), len(note_keys), queries):
                 block = queries[rows]
-                pooled = kept[note, rows] if len(kept) else _pooled(scratch, block, note_keys, note_values)
+                pooled = kept[note, rows] if note < len(kept) else _pooled(scratch, block, note_keys, note_values)
                 parts = tuple(part[rows] for part in rowwise)
                 pooled_grad, *pulled = _pull_back(ctx.plan.function, pooled, parts, shared, grads[0][note, rows])
                 total.add_parameters(rows, tuple(pulled[: len(parts)]), tuple(pulled[len(parts) :]))
@@ -301,13 +306,12 @@ class _LabelAttention(torch.autograd.Function):
                 for head in range(block.shape[1]):
                     attention = scratch.attention(block[:, head], note_keys[:, head])
                     into = pooled_grad[:, head].to(block.dtype)
-                    _add_product(value_grad, attention.T, into)
+                    _add_product(value_grad, into.T, attention)
                     scores = scratch.product(into, note_values)
                     scores.sub_(weights[:, head, None].to(block.dtype)).mul_(attention)
                     _add_product(query_grad[:, head], scores, note_keys[:, head])
-                    _add_product(key_grad[:, head], scores.T, block[:, head])
-            if isinstance(real, Tensor):
-                total.keys[note, real], total.values[note, real] = key_grad, value_grad
+                    _add_product(key_grad[head], block[:, head].T, scores)
+            total.keys[note, real], total.values[note, real] = key_grad.permute(2, 0, 1), value_grad.T
         found = (total.queries, total.keys, total.values, *total.rowwise, *total.shared)
         originals = (queries, keys, values, *parameters)
         return None, *(grad.to(tensor.dtype) for grad, tensor in zip(found, originals, strict=True))
