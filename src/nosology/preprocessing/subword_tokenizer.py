@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Algorithm = Literal["wordpiece", "byte_bpe"]
 
+MINILM = "minilm"
 _TOGETHER = 64  # notes handed over in one call: enough for its threads, little memory
 _MARKS = {
     "pad": ("[PAD]", "<pad>", "<|endoftext|>", "<|end_of_text|>", "</s>"),
@@ -80,21 +81,21 @@ class SubwordTokenizer:
         return SubwordTokenizer(backend.to_str())
 
     @staticmethod
-    def from_pretrained(name: str | Path | None = None) -> SubwordTokenizer:
+    def from_pretrained(name: str | Path = MINILM) -> SubwordTokenizer:
         """A pretrained model's own tokenizer.
 
         Args:
-            name: a folder with ``tokenizer.json``, that file, or a model's name on the Hugging Face hub. By default
-                the MiniLM that comes with the extra ``neural`` and needs no hub.
+            name: a folder with ``tokenizer.json``, that file, a model's name on the Hugging Face hub, or "minilm",
+                which comes with the extra ``neural`` and needs no hub.
 
         Raises:
             ConfigError: there is no such tokenizer, or it has no JSON form.
         """
-        chosen = minilm_folder() if name is None else Path(name)
+        chosen = minilm_folder() if name == MINILM else Path(name)
         file = chosen / "tokenizer.json" if chosen.is_dir() else chosen
         if file.is_file():
-            return SubwordTokenizer(_checked_source(file), str(name or "all-MiniLM-L6-v2"))
-        if chosen.is_dir() or name is None or chosen.is_absolute():
+            return SubwordTokenizer(_checked_source(file), str(name))
+        if chosen.is_dir() or chosen.is_absolute():
             raise ConfigError(f"{chosen}: has no tokenizer.json; save the model's fast tokenizer into that folder")
         return SubwordTokenizer(_source_from_hub(str(name)), str(name))
 
