@@ -140,3 +140,17 @@ def test_a_prepared_folder_trains_a_coder(raw: Path, tmp_path: Path, word_coder:
     assert run(["train", str(recipe), "--data", str(tmp_path / "out"), "--out", str(model)]) == 0
     assert run(["evaluate", str(model), "--split", "dev", "--json", str(tmp_path / "report.json")]) == 0
     assert (tmp_path / "report.json").is_file()
+
+
+def test_what_a_reader_mended_is_told_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = tmp_path / "caml"
+    raw.mkdir()
+    rows = ["SUBJECT_ID,HADM_ID,TEXT,LABELS,length", "1,100,fever and cough,3.31;401.9,3", "2,101,cough,401.9,1"]
+    (raw / "train_full.csv").write_text("\n".join(rows) + "\n")
+    assert prepare("caml", "--raw", raw, "--out", tmp_path / "out") == 0
+    warning = "labels whose lost zeros the tables prove, restored"
+    assert f"warning: {warning}: 1 (3.31 -> 03.31)" in capsys.readouterr().err
+    (kept,) = json.loads((tmp_path / "out" / "manifest.json").read_text())["warnings"]
+    assert kept == {"message": warning, "count": 1, "examples": ["3.31 -> 03.31"]}
+    codes = [encounter.code_set for encounter in read_prepared(tmp_path / "out")]
+    assert codes == [{"03.31", "401.9"}, {"401.9"}]

@@ -167,7 +167,7 @@ def _prepare_by_recipe(
 
     from nosology.config import PreparedConfig, SimulatedConfig, load_recipe
     from nosology.corpora import open_corpus
-    from nosology.corpora.preparation.readers import READERS, prepare_corpus
+    from nosology.corpora.preparation.readers import READERS, ReadCorpus, prepare_corpus
     from nosology.errors import ConfigError
     from nosology.shipped_recipes import find_recipe
 
@@ -180,7 +180,11 @@ def _prepare_by_recipe(
     if isinstance(section, SimulatedConfig | PreparedConfig):
         raise ConfigError(f"{name}: its corpus reads no raw files; choose a recipe that does")
     options |= {key: value for key, value in asdict(section).items() if key != "path"}
-    return prepare_corpus(section.reader, raw, out, lambda: open_corpus(section, raw, on_error=on_error.value), options)
+
+    def read() -> ReadCorpus:
+        return ReadCorpus(open_corpus(section, raw, on_error=on_error.value))
+
+    return prepare_corpus(section.reader, raw, out, read, options)
 
 
 def _show(manifest: Manifest, out: Path, unchanged: bool, seconds: float) -> None:
