@@ -32,9 +32,12 @@ if stop_at:  # both processes leave at once, as if the machine went down
             os._exit(9)
     CheckpointStore.write = write_and_stop
 tokenizer = make_tokenizer(train)
-result = Trainer(tokenizer, LABELS).fit(make_model(tokenizer), train, dev, make_config(**options), folder)
+model = make_model(tokenizer)
+result = Trainer(tokenizer, LABELS).fit(model, train, dev, make_config(**options), folder)
 if os.environ["RANK"] == "0":
-    print("RESULT", json.dumps([result.steps, result.best_step, [entry.metric for entry in result.history]]))
+    held = sum(getattr(p, "to_local", lambda p=p: p)().numel() for p in model.parameters())
+    share = held / sum(p.numel() for p in model.parameters())
+    print("RESULT", json.dumps([result.steps, result.best_step, [entry.metric for entry in result.history], share]))
 """
 OPTIONS = {"epochs": 2, "averaging": 0.8, "evidence_weight": 0.1, "checkpoint_steps": 3, "encounters_per_batch": 7}
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--rdzv_backend=c10d")
@@ -81,8 +84,8 @@ def assert_same(first: Path, second: Path, tolerance: float) -> None:
 @pytest.mark.parametrize("by", [TORCHRUN, LAUNCH], ids=["torchrun", "accelerate"])
 def test_two_copies_learn_what_one_process_learns(tmp_path: Path, by: tuple[str, ...]) -> None:
     single = alone(tmp_path / "one")
-    steps, best_step, metrics = result_of(launch(tmp_path, tmp_path / "two", OPTIONS, by=by))
-    assert (steps, best_step) == (single.steps, single.best_step)
+    steps, best_step, metrics, share = result_of(launch(tmp_path, tmp_path / "two", OPTIONS, by=by))
+    assert (steps, best_step, share) == (single.steps, single.best_step, 1.0)
     assert metrics == pytest.approx([entry.metric for entry in single.history], abs=1e-6)
     assert_same(tmp_path / "one", tmp_path / "two", 1e-6)
 
@@ -91,7 +94,8 @@ def test_two_copies_learn_what_one_process_learns(tmp_path: Path, by: tuple[str,
 def test_two_parts_learn_what_one_process_learns_and_go_on_after_a_stop(tmp_path: Path) -> None:
     alone(tmp_path / "one")
     options = {**OPTIONS, "distributed": "fsdp"}
-    result_of(launch(tmp_path, tmp_path / "parts", options))
+    *_, share = result_of(launch(tmp_path, tmp_path / "parts", options))
+    assert share == pytest.approx(0.5, abs=0.05)
     assert_same(tmp_path / "one", tmp_path / "parts", 1e-5)
     stopped = launch(tmp_path, tmp_path / "stopped", options, stop_at=3)
     assert stopped.returncode != 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -25,12 +25,12 @@ from nosology.training.checkpoints import (
 from nosology.training.failures import not_finite, telling_memory
 from nosology.training.objective import TrainedModel, to_batch, to_targets
 from nosology.training.optimizers import build_optimizer, set_rate
-from nosology.training.processes import drop_gathered, prepare, seed_batch
+from nosology.training.processes import adding_up, drop_gathered, seed_batch, share
 from nosology.training.schedules import best_at, rate_share, since_best
 from nosology.training.settings import TrainerConfig
 from nosology.training.tracking import Tracker, log_all
 from nosology.training.validation import Judge, score_top
-from nosology.training.weights import put_weights, weights_of
+from nosology.training.weights import put_weights, weights_of, whole
 
 Progress = Callable[[str, float], None]
 
@@ -100,10 +100,11 @@ class Run:
     ) -> None:
         self._data, self._config, self._plans, self._store = data, config, plans, store
         self._accelerator, self._tell = accelerator, progress
-        self._model, self._optimizer = prepare(accelerator, model, build_optimizer(model.model, config))
+        self._inner = model.model
+        self._model = share(accelerator, model, config)
+        self._optimizer = accelerator.prepare(build_optimizer(self._inner, config))
         if config.compile:
             self._model.compile(dynamic=True)
-        self._inner = cast(TrainedModel, accelerator.unwrap_model(self._model, keep_torch_compile=False)).model
         self._average = WeightAverage(self._inner, config.averaging) if config.averaging else None
         self.position = Position()
         self._pace = Pace()
@@ -194,10 +195,11 @@ class Run:
     def _backward(self, padded: PaddedBatch, weight: float, *, last: bool) -> dict[str, Tensor]:
         """Add the gradients of a batch; the terms of its loss."""
         device = self._accelerator.device
-        waiting = nullcontext() if last else self._accelerator.no_sync(self._model)
-        with telling_memory(self._config, padded.mask.size, len(padded.rows)), waiting:
+        together = adding_up(self._accelerator, self._model, last=last)
+        with telling_memory(self._config, padded.mask.size, len(padded.rows)), together:
             batch, targets = to_batch(padded, device), to_targets(padded, self._data.n_labels, device)
-            terms = cast(dict[str, Tensor], self._model(batch, targets))
+            with self._accelerator.autocast():
+                terms = cast(dict[str, Tensor], self._model(batch, targets))
             self._accelerator.backward(cast(Tensor, sum(terms.values())) * weight)
         return {name: value.detach().float() for name, value in terms.items()}
 
@@ -212,7 +214,7 @@ class Run:
     def _apply(self, batches: tuple[Any, ...]) -> float:
         """Clip, update, average; returns the norm of the gradients."""
         limit = self._config.clip_norm or float("inf")
-        norm = float(self._accelerator.clip_grad_norm_(self._model.parameters(), limit))
+        norm = float(whole(self._accelerator.clip_grad_norm_(self._model.parameters(), limit)))
         if norm - norm != 0.0 and self._accelerator.scaler is None:
             raise self._not_finite("gradient", norm, [int(row) for rows in batches for row in rows])
         self._optimizer.step()

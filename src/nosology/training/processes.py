@@ -17,12 +17,10 @@ from nosology.training.objective import TrainedModel
 from nosology.training.settings import TrainerConfig
 
 
-def open_accelerator(config: TrainerConfig, model: nn.Module) -> Any:
+def open_accelerator(config: TrainerConfig) -> Any:
     """This process's accelerator; device, number of processes and precision come from it.
 
-    Args:
-        config: precision, kind of sharing, device.
-        model: whose repeated blocks FSDP shares one by one.
+    Parts of the model are shared by ``share``, on every device: accelerate's own FSDP leaves a model whole on CPUs.
 
     Raises:
         ConfigError: the device lacks what was asked for.
@@ -33,18 +31,11 @@ def open_accelerator(config: TrainerConfig, model: nn.Module) -> Any:
         from accelerate.state import AcceleratorState
     except ModuleNotFoundError:
         raise MissingExtraError("training a neural model", "neural") from None
+    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+        raise ConfigError('launch without --use_fsdp, and set distributed = "fsdp" in the recipe instead')
     AcceleratorState._reset_state()  # pyright: ignore[reportPrivateUsage]  # else a second run has the first's precision
     copies = DistributedDataParallelKwargs(find_unused_parameters=True, gradient_as_bucket_view=True)
-    return Accelerator(
-        cpu=config.device == "cpu",
-        mixed_precision=_precision(config),
-        fsdp_plugin=_fsdp(model) if config.distributed == "fsdp" and _world_size() > 1 else None,
-        kwargs_handlers=[copies],
-    )
-
-
-def _world_size() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return Accelerator(cpu=config.device == "cpu", mixed_precision=_precision(config), kwargs_handlers=[copies])
 
 
 def _precision(config: TrainerConfig) -> str:
@@ -53,33 +44,47 @@ def _precision(config: TrainerConfig) -> str:
         return "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "no"
     if config.mixed_precision == "fp16" and not on_gpu:
         raise ConfigError('mixed_precision = "fp16" needs a GPU; use "no", or "auto"')
+    if config.mixed_precision == "fp16" and config.distributed == "fsdp":
+        raise ConfigError('mixed_precision = "fp16" does not go with distributed = "fsdp"; use "bf16"')
     return config.mixed_precision
 
 
-def _fsdp(model: nn.Module) -> Any:
-    from accelerate import FullyShardedDataParallelPlugin
+def share(accelerator: Any, model: TrainedModel, config: TrainerConfig) -> nn.Module:
+    """The model as this process computes with it: alone, a copy, or a part of every parameter (FSDP2)."""
+    if config.distributed == "ddp" or accelerator.num_processes == 1:
+        return accelerator.prepare(model)
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
 
-    blocks = block_names(model)
-    return FullyShardedDataParallelPlugin(
-        fsdp_version=2,
-        reshard_after_forward=True,
-        auto_wrap_policy="transformer_based_wrap" if blocks else "no_wrap",
-        transformer_cls_names_to_wrap=blocks or None,
-        cpu_ram_efficient_loading=False,
-        state_dict_type="SHARDED_STATE_DICT",
-    )
+    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    model.to(accelerator.device)
+    blocks = set(block_names(model))
+    for module in [module for module in model.modules() if type(module).__name__ in blocks]:
+        fully_shard(module, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    return model
 
 
 def block_names(model: nn.Module) -> list[str]:
-    """Classes of repeated blocks that its transformers name and have."""
+    """Classes of repeated blocks that its transformers name and have; FSDP gathers them one by one."""
     present = {type(module).__name__ for module in model.modules()}
     named = {name for module in model.modules() for name in getattr(module, "_no_split_modules", None) or ()}
     return sorted(named & present)
 
 
-def prepare(accelerator: Any, model: TrainedModel, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
-    """Wrap model and optimiser for this accelerator's processes and precision."""
-    return accelerator.prepare(model, optimizer)
+@contextmanager
+def adding_up(accelerator: Any, model: nn.Module, *, last: bool) -> Generator[None, None, None]:
+    """Gradients of the block are exchanged between processes only in the last batch of a step."""
+    from torch.distributed.fsdp import FSDPModule
+
+    if isinstance(model, FSDPModule):
+        model.set_requires_gradient_sync(last)
+        yield
+    elif last:
+        yield
+    else:
+        with accelerator.no_sync(model):
+            yield
 
 
 def drop_gathered(model: nn.Module) -> None:

@@ -109,7 +109,7 @@ class Trainer:
         tell = progress or _silent
         data = self._read(train, dev, config, tell)
         self._check(model, data, config)
-        accelerator = open_accelerator(config, model)
+        accelerator = open_accelerator(config)
         tell = tell if accelerator.is_main_process else _silent
         plans = Plans(config, data.train, config.accumulation * accelerator.num_processes)
         store = CheckpointStore(Path(folder), self._identity(model, data, config, accelerator.num_processes))
@@ -128,7 +128,7 @@ class Trainer:
         """
         data = self._read(train, dev, config, _silent)
         self._check(model, data, config)
-        accelerator = open_accelerator(config, model)
+        accelerator = open_accelerator(config)
         with kept_generators():
             return measure(TrainedModel(model, self._objective(config)), data, config, accelerator)
 

@@ -56,7 +56,9 @@ def score_top(model: nn.Module, encoded: EncodedEncounters, size: BatchSize, top
         parts = list[tuple[Tensor, Tensor, Tensor]]()
         for turn in range(rounds):
             mine = turn * world + rank
-            part = _score_batch(model, encoded, batches[min(mine, len(batches) - 1)], top, accelerator.device)
+            rows = batches[min(mine, len(batches) - 1)]
+            with accelerator.autocast():
+                part = _score_batch(model, encoded, rows, top, accelerator.device)
             parts.append(part if mine < len(batches) else (part[0][:0], part[1][:0], part[2][:0]))
         rows, labels, scores = (torch.cat(column) for column in zip(*parts, strict=True)) if parts else _nothing(top)
         return _sorted(*(_gathered(column, accelerator) for column in (rows, labels, scores)))
