@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -226,3 +229,30 @@ def test_batches_move_and_count() -> None:
     notes = batch(3, 2)
     assert len(notes.to("cpu")) == 2
     assert EncoderOutput(torch.zeros(2, 3, 4), notes.mask).hidden.shape[-1] == 4
+
+
+COMPILED = """
+import torch
+from nosology import builders
+from nosology.model import Batch
+
+torch.manual_seed(0)
+model = builders.build_model(builders.{name}(), builders.Labels(30), vocabulary_size=2000).eval()
+ids = torch.randint(1, 2000, (2, 40))
+notes = Batch(ids, torch.arange(40) < torch.tensor([40, 13])[:, None])
+compiled = torch.compile(model, backend="eager", dynamic=True)
+torch.testing.assert_close(compiled(notes).logits, model(notes).logits)
+compiled(notes).logits.sum().backward()
+assert model.head.label_queries.own.grad.any()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["caml", "laat"])
+def test_a_compiled_model_scores_and_learns(name: str) -> None:
+    """Without jaxtyping, which a compiler can't trace."""
+    environment = {**os.environ, "JAXTYPING_DISABLE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED.format(name=name)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -182,10 +184,25 @@ def load_transformer(name: str) -> nn.Module:
     try:
         config: Any = AutoConfig.from_pretrained(source, **options)
         kind: Any = AutoModelForTextEncoding if "t5" in config.model_type else AutoModel
-        model: Any = kind.from_pretrained(source, use_safetensors=True, dtype=torch.float32, **options)
+        with _without_progress_bar():
+            model: Any = kind.from_pretrained(source, use_safetensors=True, dtype=torch.float32, **options)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(_not_loaded(name)) from error
     return model.get_encoder() if config.is_encoder_decoder and "t5" not in config.model_type else model
+
+
+@contextmanager
+def _without_progress_bar() -> Generator[None, None, None]:
+    """Loading takes a moment; its bar would stand between the lines of our own progress."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def special_tokens(name: str) -> tuple[int, int]:

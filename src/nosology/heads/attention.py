@@ -237,6 +237,13 @@ def _pull_back(function: ReadoutFunction, pooled: Tensor, rowwise: Tensors, shar
     return torch.autograd.grad(logits, inputs, grad.to(logits.dtype))
 
 
+def _softmax_pulled(grad: Tensor, weights: Tensor, attention: Tensor) -> Tensor:
+    """Gradient in the scores from that in the attention, in place where the type is precise enough."""
+    if grad.dtype == weights.dtype:
+        return grad.sub_(weights).mul_(attention)
+    return (grad.to(weights.dtype).sub_(weights) * attention).to(grad.dtype)
+
+
 class _Gradients:
     """Sums of gradients, in float32 at least."""
 
@@ -307,8 +314,7 @@ class _LabelAttention(torch.autograd.Function):
                     attention = scratch.attention(block[:, head], note_keys[:, head])
                     into = pooled_grad[:, head].to(block.dtype)
                     _add_product(value_grad, into.T, attention)
-                    scores = scratch.product(into, note_values)
-                    scores.sub_(weights[:, head, None].to(block.dtype)).mul_(attention)
+                    scores = _softmax_pulled(scratch.product(into, note_values), weights[:, head, None], attention)
                     _add_product(query_grad[:, head], scores, note_keys[:, head])
                     _add_product(key_grad[head], block[:, head].T, scores)
             total.keys[note, real], total.values[note, real] = key_grad.permute(2, 0, 1), value_grad.T
