@@ -24,16 +24,18 @@ from training_pieces import (
 )
 
 from nosology.config import dataclass_from_mapping
+from nosology.encoders.transformer import Transformer
 from nosology.errors import ConfigError, CorpusError, ModelError
 from nosology.evaluation import evaluate
-from nosology.model import Batch
+from nosology.heads.label_attention import LabelAttention
+from nosology.model import Batch, CodingModel
 from nosology.preprocessing.batching import BatchSize, collate, encode_encounters, plan_epoch
 from nosology.preprocessing.word_tokenizer import WordTokenizer
 from nosology.training.averaging import WeightAverage
 from nosology.training.failures import TrainingError, is_out_of_memory, telling_memory
 from nosology.training.objective import LabelObjective, Targets, binary_cross_entropy, to_batch, to_targets
 from nosology.training.optimizers import build_optimizer
-from nosology.training.processes import seed_batch
+from nosology.training.processes import block_names, seed_batch
 from nosology.training.schedules import best_at, rate_share, since_best, stale_validations
 from nosology.training.scoring import attended_tokens, predict_scores
 from nosology.training.settings import TrainerConfig
@@ -256,6 +258,37 @@ def test_a_compiled_model_learns_the_same(tmp_path: Path) -> None:
     graphs, difference = process.stdout.split("COMPILED ")[1].split()
     assert int(graphs) >= 1
     assert float(difference) < 1e-4
+
+
+def transformer_model(*, dropout: float = 0.1) -> CodingModel:
+    """A tiny BERT with random weights, and label attention."""
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    shape = BertConfig(
+        vocab_size=TOKENIZER.vocabulary_size,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+        hidden_dropout_prob=dropout,
+    )
+    return CodingModel(
+        Transformer(BertModel(shape), chunk_tokens=16), LabelAttention(16, len(LABELS), attention_size=8)
+    )
+
+
+def test_gradient_checkpointing_saves_memory_and_changes_nothing(tmp_path: Path) -> None:
+    found, kept = dict[bool, CodingModel](), dict[bool, int]()
+    for checkpointing in (False, True):
+        config = make_config(epochs=1, gradient_checkpointing=checkpointing, encoder_learning_rate=1e-3)
+        kept[checkpointing] = TRAINER.dry_run(transformer_model(), TRAIN, None, config).activations_bytes
+        found[checkpointing] = transformer_model()
+        TRAINER.fit(found[checkpointing], TRAIN, None, config, tmp_path / str(checkpointing))
+    assert_equal(weights(found[False]), weights(found[True]), 1e-6)
+    assert kept[True] < 0.7 * kept[False]
+    assert block_names(found[True]) == ["BertEmbeddings", "BertLayer"]
 
 
 def test_progress_tells_loss_speed_and_time_left(tmp_path: Path) -> None:
@@ -517,6 +550,44 @@ def test_scores_come_as_a_stream_in_order_and_do_not_depend_on_the_batch() -> No
     assert best.labels.tolist() == np.argsort(-alone.scores)[:3].tolist()
     with pytest.raises(ConfigError, match="no candidate labels"):
         next(predict_scores(model, DEV, TOKENIZER, labels=[]))
+
+
+STREAMED = """
+import resource
+import torch
+from torch import nn
+from training_pieces import make_config, make_encounters, make_tokenizer
+from nosology.model import HeadOutput
+from nosology.preprocessing.batching import BatchSize, encode_encounters
+from nosology.training.objective import LabelObjective, TrainedModel
+from nosology.training.processes import open_accelerator
+from nosology.training.validation import score_top
+
+class Wide(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(-1, 1, 30_000))
+    def forward(self, batch, labels=None):
+        return HeadOutput(batch.token_ids.float().mean(dim=1)[:, None] * self.weight)
+
+encounters = make_encounters(3000)
+encoded = encode_encounters(encounters, make_tokenizer(encounters), ["x"])
+model, accelerator = TrainedModel(Wide(), LabelObjective()), open_accelerator(make_config())
+few = encode_encounters(encounters[:100], make_tokenizer(encounters), ["x"])
+score_top(model, few, BatchSize(4000, 32), 100, accelerator)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+found = score_top(model, encoded, BatchSize(4000, 32), 100, accelerator)
+grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print("GROWN", grown / 1024, *found.scores.shape, int(found.labels[0, 0]))
+"""
+
+
+def test_validation_holds_no_matrix_of_encounters_by_labels() -> None:
+    process = run_script(STREAMED)
+    assert process.returncode == 0, process.stderr[-2000:]
+    grown, rows, columns, best = process.stdout.split("GROWN ")[1].split()
+    assert (rows, columns, best) == ("3000", "100", "29999")
+    assert float(grown) < 60  # MB; the matrix would have 343
 
 
 def test_a_dry_run_counts_and_leaves_the_model_alone() -> None:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from nosology.model import Batch, GoldEvidence, HeadOutput
 from nosology.preprocessing.batching import PaddedBatch
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Logits and targets, both ``[batch, label]``, to one number that is a mean over the batch's encounters."""
+Loss = Callable[[Float[Tensor, "batch label"], Float[Tensor, "batch label"]], Float[Tensor, ""]]
+"""Logits and targets to one number, a mean over the batch's encounters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +23,23 @@ class Targets:
     """What a batch should come to.
 
     Args:
-        labels: 1 where the encounter carries the label; float ``[batch, label]``.
+        labels: 1 where the encounter carries the label.
         evidence: tokens that people marked; ``None`` where the batch has none, or it was not asked for.
     """
 
-    labels: Tensor
+    labels: Float[Tensor, "batch label"]
     evidence: GoldEvidence | None = None
 
 
 class Objective(Protocol):
     """The terms of the loss; they are added up. Runs inside the model's forward pass, so a term may call any method."""
 
-    def __call__(self, model: nn.Module, batch: Batch, targets: Targets) -> Mapping[str, Tensor]: ...
+    def __call__(self, model: nn.Module, batch: Batch, targets: Targets) -> Mapping[str, Float[Tensor, ""]]: ...
 
 
-def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+def binary_cross_entropy(
+    logits: Float[Tensor, "batch label"], targets: Float[Tensor, "batch label"]
+) -> Float[Tensor, ""]:
     """Mean of the binary cross-entropy over encounters and labels, from logits."""
     return functional.binary_cross_entropy_with_logits(logits, targets)
 

@@ -53,5 +53,6 @@ def enable_gradient_checkpointing(model: nn.Module) -> None:
     if not parts:
         raise ConfigError("gradient_checkpointing needs a transformer as encoder; leave it off for this model")
     for part in parts:
-        enable: Any = getattr(part, "gradient_checkpointing_enable")  # noqa: B009
-        enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        old: Any = getattr(part, "gradient_checkpointing_enable", None)
+        new: Any = getattr(part, "activation_checkpointing_enable", None)
+        (new or old)()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, assert_never
+from typing import Any, Protocol, assert_never, cast
 
 from nosology.checkpoint import writing_file
 from nosology.errors import ConfigError
@@ -80,7 +81,7 @@ class TensorBoard:
 class MLflow:
     """An SQLite file in the run's folder; telemetry is off."""
 
-    def __init__(self, folder: Path, config: Mapping[str, object]) -> None:
+    def __init__(self, folder: Path, step: int, config: Mapping[str, object]) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("DO_NOT_TRACK", "true")
         try:
@@ -88,26 +89,32 @@ class MLflow:
         except ImportError:
             raise ConfigError('tracking = ["mlflow"] needs a package: pip install mlflow') from None
         self._client: Any = MlflowClient(f"sqlite:///{(folder / 'mlflow.db').absolute()}")
-        self._run = self._open(folder / "mlflow_run.txt", folder.name, config)
+        kept = folder / "mlflow_run.txt"
+        going_on = step > 0 and kept.is_file()
+        self._run = kept.read_text(encoding="utf-8") if going_on else self._begin(folder.absolute().name, config)
+        kept.write_text(self._run, encoding="utf-8")
 
-    def _open(self, kept: Path, name: str, config: Mapping[str, object]) -> str:
-        """The run of an earlier part of this training, or a new one."""
-        if kept.is_file() and (folder := kept.parent / "mlflow.db").is_file() and folder.stat().st_size:
-            return kept.read_text(encoding="utf-8").strip()
+    def _begin(self, name: str, config: Mapping[str, object]) -> str:
         found = self._client.get_experiment_by_name(name)
         experiment = found.experiment_id if found else self._client.create_experiment(name)
         run = str(self._client.create_run(experiment).info.run_id)
         for key, value in config.items():
             self._client.log_param(run, key, value)
-        kept.write_text(run, encoding="utf-8")
         return run
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
-        for name, value in figures.items():
-            self._client.log_metric(self._run, name.replace("@", "_at_"), value, step=step)
+        from mlflow.entities import Metric  # pyright: ignore[reportMissingImports]
+
+        now, entity = round(time.time() * 1000), cast(Any, Metric)
+        self._client.log_batch(self._run, [entity(_plain(name), value, now, step) for name, value in figures.items()])
 
     def close(self) -> None:
         self._client.set_terminated(self._run)
+
+
+def _plain(name: str) -> str:
+    """A name that MLflow takes: ``p@5`` and ``band.10+`` are none."""
+    return re.sub(r"[^\w.: /-]", "_", name.replace("@", "_at_").replace("+", "_and_more"))
 
 
 def open_trackers(folder: Path, config: TrainerConfig, step: int, settings: Mapping[str, object]) -> list[Tracker]:
@@ -128,7 +135,7 @@ def open_trackers(folder: Path, config: TrainerConfig, step: int, settings: Mapp
             case "tensorboard":
                 trackers.append(TensorBoard(folder, step))
             case "mlflow":
-                trackers.append(MLflow(folder, settings))
+                trackers.append(MLflow(folder, step, settings))
             case _:
                 assert_never(name)
     return [JsonLines(folder / "metrics.jsonl", step), *trackers]
