@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,15 @@ def test_tables_are_written_for_people_papers_and_programs(whole: tuple[Path, di
     first = written["tables"][0]["rows"][0]["cells"][0]
     assert (float(rows[0]["value"]), rows[0]["system"]) == (first["value"], "prior")
     assert r"\begin{tabular}{lrrrrr}" in (folder / "results.tex").read_text(encoding="utf-8")
+
+
+def test_bands_can_differ_by_corpus(whole: tuple[Path, dict[str, Any]]) -> None:
+    published = replace(TINY, bands_on={"Tiny notes": "published"})
+    results = run_experiment(published, request(whole[0]), progress=lambda *_: None, tell=lambda _: None)
+    by_band = results.scores[0].by_band
+    assert by_band is not None
+    assert by_band.headings != tuple(whole[1]["tables"][1]["headings"])
+    assert set(by_band.headings) <= {"unseen", "1-10", "11-50"}
 
 
 def test_a_second_call_trains_nothing_and_writes_the_same(whole: tuple[Path, dict[str, Any]]) -> None:

@@ -79,7 +79,8 @@ class Experiment:
         reference: the method that the others are compared with, in every table.
         arms: by size; ``cpu`` ends within two hours on two cores, ``full`` wants a GPU or a night.
         split: what is scored; learnt from is ``train``.
-        bands: frequency bands of the tables by band.
+        bands: frequency bands of the tables by band: ``codiesp`` or ``published``.
+        bands_on: other bands for some corpora.
     """
 
     title: str
@@ -88,6 +89,7 @@ class Experiment:
     arms: Mapping[Size, tuple[Arm, ...]]
     split: str = "dev"
     bands: str = "codiesp"
+    bands_on: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
         for size, arms in self.arms.items():

@@ -85,6 +85,7 @@ def draw_bands(tables: Sequence[ScoreTable]) -> Figure:
             errors = [[cell.value - cell.low for cell in cells], [cell.high - cell.value for cell in cells]]
             axis.errorbar(places, values, yerr=errors, label=name, linewidth=1.2, capsize=2, **_style(number))
         axis.set_xticks(range(len(table.headings)), table.headings)
+        axis.set_xlim(-0.6, len(table.headings) - 0.4)
         axis.set_xlabel("training encounters with the code")
         axis.set_title(table.title.split(":")[0], loc="left", fontweight="bold", fontsize=10)
         axis.set_ylim(bottom=0.0)

@@ -180,7 +180,8 @@ def _score(
     runs: Mapping[str, tuple[Run, ...]],
 ) -> CorpusScores:
     counts = count_codes(material.train)
-    setting = Setting.of(material.scored, counts, experiment.bands, request.plan)
+    bands = experiment.bands_on.get(arms[0].corpus, experiment.bands)
+    setting = Setting.of(material.scored, counts, bands, request.plan)
     systems = [
         System(arm.method, tuple(judge_predictions(material.scored, run.predictions()) for run in runs[arm.name]))
         for arm in arms

@@ -7,6 +7,7 @@ from nosology.experiments.simulated_mimic import SimulatedMimic3
 
 DEFAULT = "default coder"
 _METHODS = {DEFAULT: "", "logistic regressions": "tfidf_", "nearest neighbours": "neighbours_", "label prior": "prior_"}
+_FIFTY, _ALL = "Simulated MIMIC-III-50", "Simulated MIMIC-III, all codes"
 _CODIESP = {"CodiEsp D, Spanish": "codiesp_d_es", "CodiEsp D, English": "codiesp_d_en"}
 
 
@@ -30,12 +31,13 @@ EXPERIMENT = Experiment(
         "from similar notes, and on which codes?"
     ),
     reference=DEFAULT,
+    bands_on={_FIFTY: "published", _ALL: "published"},
     arms={
-        "cpu": (*_codiesp(), *_simulated("Simulated MIMIC-III-50", SimulatedMimic3(2000))),
+        "cpu": (*_codiesp(), *_simulated(_FIFTY, SimulatedMimic3(2000))),
         "full": (
             *_codiesp(),
-            *_simulated("Simulated MIMIC-III-50", SimulatedMimic3(11_000)),
-            *_simulated("Simulated MIMIC-III, all codes", SimulatedMimic3(11_000, "full")),
+            *_simulated(_FIFTY, SimulatedMimic3(11_000)),
+            *_simulated(_ALL, SimulatedMimic3(11_000, "full")),
         ),
     },
 )
