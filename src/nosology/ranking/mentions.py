@@ -45,7 +45,7 @@ class MentionSource:
     surfaces: KeyTable
     keys: KeyTable
     linker: Linker
-    word_counts: dict[str, int]
+    word_counts: dict[str, int] = field(repr=False)
     _matcher: ExactMatcher = field(init=False, repr=False)
     _finder: KeyFinder = field(init=False, repr=False)
     _typos: TypoIndex = field(init=False, repr=False)
