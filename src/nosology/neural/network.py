@@ -205,16 +205,16 @@ def _tokenizer(config: NetworkConfig, encounters: Sequence[Encounter]) -> Tokeni
             )
         case PretrainedSubwordsConfig():
             assert isinstance(config.encoder, TransformerConfig)
-            name = config.encoder.name
-            return SubwordTokenizer.from_pretrained(None if name == "minilm" else name)
+            return SubwordTokenizer.from_pretrained(config.encoder.name)
         case _:
             assert_never(config.tokens)
 
 
 def _build(config: NetworkConfig, tokenizer: Tokenizer, labels: list[str], titles: TitleTable) -> CodingModel:
     vectors: Tensor | None = None
-    if isinstance(config.tokens, WordsConfig) and config.tokens.vectors and isinstance(tokenizer, WordTokenizer):
-        vectors = torch.from_numpy(read_word_vectors(config.tokens.vectors, tokenizer.words).matrix)
+    file = config.tokens.vectors if isinstance(config.tokens, WordsConfig) else None
+    if file is not None and isinstance(tokenizer, WordTokenizer):
+        vectors = torch.from_numpy(read_word_vectors(file, tokenizer.words).matrix)
     own = not isinstance(config.encoder, TransformerConfig)
     size = tokenizer.vocabulary_size if own else None
     encoder = build_encoder(config.encoder, vocabulary_size=size, word_vectors=vectors)
