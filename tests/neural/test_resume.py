@@ -94,7 +94,11 @@ def kept(folder: Path) -> dict[str, bytes]:
     ("options", "seed"),
     [
         (OPTIONS, 0),
-        ({"epochs": 8, "checkpoint_steps": 3, "schedule": "plateau", "accumulation": 2, "max_steps": 40}, 1),
+        pytest.param(
+            {"epochs": 8, "checkpoint_steps": 3, "schedule": "plateau", "accumulation": 2, "max_steps": 40},
+            1,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_killed_runs_end_bit_for_bit_as_the_undisturbed_run(

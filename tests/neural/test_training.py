@@ -430,6 +430,7 @@ except NosologyError as error:
 """
 
 
+@pytest.mark.slow
 def test_running_out_of_memory_for_real_names_the_option(tmp_path: Path) -> None:
     process = run_script(LITTLE_MEMORY, str(tmp_path))
     assert "TrainingError out of memory at a batch of" in process.stdout, process.stderr[-2000:]

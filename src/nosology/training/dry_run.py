@@ -32,7 +32,7 @@ class DryRun:
         steps_per_epoch, steps: updates.
         weights_bytes, gradients_bytes, optimizer_bytes, averages_bytes: by the parameters' number.
         activations_bytes: measured on the longest batch: what is kept for the backward pass.
-        seconds_per_step, seconds: measured on a few batches, validations included; of this machine as it is now.
+        seconds_per_step, seconds: of an update, and of all with reading dev; from a few batches timed now.
         tokens_per_second: in training.
     """
 
@@ -68,8 +68,8 @@ class DryRun:
                 f"encounters  {self.encounters:,} of {self.tokens:,} tokens; {self.cut:,} cut off",
                 f"memory      {_size(self.memory_bytes)}: {memory}",
                 f"steps       {self.steps:,} ({self.steps_per_epoch:,} an epoch)",
-                f"time        {_time(self.seconds)} at most ({self.seconds_per_step:.3g} s a step, "
-                f"{self.tokens_per_second:,.0f} tokens/s, validations included)",
+                f"time        about {_time(self.seconds)} if dev never ends it early "
+                f"({self.seconds_per_step:.3g} s a step, {self.tokens_per_second:,.0f} tokens/s)",
             )
         )
 
