@@ -33,6 +33,9 @@ def experiment(
         ),
     ] = None,
     replicates: Annotated[int, typer.Option(min=1, help="Draws of the intervals, and swaps of the tests.")] = 1000,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE.md", help="Also put the tables into this page, as a part of it.")
+    ] = None,
     no_plots: Annotated[bool, typer.Option("--no-plots", help="Write tables only.")] = False,
 ) -> None:
     """Train and score a grid of recipes, and write one table and one plot of all.
@@ -57,7 +60,8 @@ def experiment(
     from nosology.evaluation import BootstrapPlan
     from nosology.experiments.declaration import find_experiment
     from nosology.experiments.plots import check_plots, write_plots
-    from nosology.experiments.report_files import write_results
+    from nosology.experiments.report_files import page_of, write_results
+    from nosology.experiments.result_page import write_part
     from nosology.experiments.runner import Request, run_experiment
 
     chosen = find_experiment(name)
@@ -70,6 +74,8 @@ def experiment(
     with progress_bar("reading corpora") as report:
         results = run_experiment(chosen, request, progress=report, tell=tell)
     files = write_results(results, out)
+    if page is not None:
+        write_part(page, name, page_of(results))
     if not no_plots:
         files += write_plots(results, out)
     render_tables(results.tables)

@@ -58,11 +58,12 @@ def reproduce(
 
     from nosology.experiments.codiesp import reproduce_codiesp
     from nosology.experiments.codiesp_page import write_page
+    from nosology.experiments.result_page import write_part
 
     with progress_bar("reading the corpus") as report:
         results = reproduce_codiesp(experiment, progress=report, tell=tell)
     _write(json_file, _as_json(results.to_dict()))
-    _write(out, write_page(results, _command(table, seeds, recipes, out), json_file.name))
+    write_part(out, table.value, write_page(results, _command(table, seeds, recipes, out), json_file.name))
     tell(f"wrote {out} and {json_file}")
 
 

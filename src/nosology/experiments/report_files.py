@@ -22,7 +22,7 @@ def write_results(results: Results, folder: Path) -> list[Path]:
         The files.
     """
     texts = {
-        "results.md": _page(results),
+        "results.md": page_of(results),
         "results.tex": to_latex(results.tables),
         "results.csv": to_csv(results.tables),
         "results.json": json.dumps(results.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
@@ -33,7 +33,8 @@ def write_results(results: Results, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def _page(results: Results) -> str:
+def page_of(results: Results) -> str:
+    """The experiment in Markdown: question, tables, runs."""
     request = results.request
     sizes = "; ".join(
         f"{one.corpus}: {one.train:,} encounters to learn from, {one.scored:,} scored" for one in results.scores
