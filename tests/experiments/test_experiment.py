@@ -25,6 +25,7 @@ from nosology.experiments.clock import Clock, duration
 from nosology.experiments.declaration import Arm, Experiment, experiment_names, find_experiment
 from nosology.experiments.overrides import override
 from nosology.experiments.report_files import write_results
+from nosology.experiments.result_page import parts_of, write_part
 from nosology.experiments.runner import Request, run_experiment
 from nosology.experiments.runs import code_digest
 from nosology.experiments.simulated_mimic import SimulatedMimic3
@@ -163,8 +164,13 @@ def test_the_command_writes_tables_and_plots(tmp_path: Path, capsys: pytest.Capt
     write_table(tmp_path, train=28, dev=8)
     options = ["--replicates", "20", "--data", str(tmp_path), "--out", str(tmp_path / "new" / "out")]
     arguments = ["experiment", "tiny", "--seeds", "0", *options]
-    assert run(arguments) == 0, capsys.readouterr().err
+    page = tmp_path / "page.md"
+    write_part(page, "other", "Something else.")
+    assert run([*arguments, "--page", str(page)]) == 0, capsys.readouterr().err
     out, error = capsys.readouterr()
+    parts = parts_of(page.read_text())
+    assert parts["other"] == "Something else.\n"
+    assert parts["tiny"] == (tmp_path / "new" / "out" / "results.md").read_text()
     files = {path.name for path in (tmp_path / "new" / "out").iterdir()}
     assert files == {
         "runs",
