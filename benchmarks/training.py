@@ -85,8 +85,8 @@ def show_loop(encounters: Sequence[Encounter], rounds: int) -> bool:
     from torch.nn.functional import binary_cross_entropy_with_logits
 
     from nosology.builders import Labels, build_model, caml
+    from nosology.config.trainer import TrainerConfig
     from nosology.training.objective import to_batch, to_targets
-    from nosology.training.settings import TrainerConfig
     from nosology.training.trainer import Trainer
 
     tokenizer = WordTokenizer.fit(encounters, least_notes=2)

@@ -24,6 +24,7 @@ from training_pieces import (
 )
 
 from nosology.config import dataclass_from_mapping
+from nosology.config.trainer import TrainerConfig
 from nosology.encoders.transformer import Transformer
 from nosology.errors import ConfigError, CorpusError, ModelError
 from nosology.evaluation import evaluate
@@ -38,7 +39,6 @@ from nosology.training.optimizers import build_optimizer
 from nosology.training.processes import block_names, seed_batch
 from nosology.training.schedules import best_at, rate_share, since_best, stale_validations
 from nosology.training.scoring import attended_tokens, predict_scores
-from nosology.training.settings import TrainerConfig
 from nosology.training.trainer import Trainer
 from nosology.training.weights import load_weights, save_weights
 from nosology.types import CodedEncounter, Encounter, GoldCode, Note, SuggestedCode

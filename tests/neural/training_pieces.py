@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nosology.config.trainer import TrainerConfig
 from nosology.model import Batch, GoldEvidence, HeadOutput
 from nosology.preprocessing.word_tokenizer import WordTokenizer
-from nosology.training.settings import TrainerConfig
 from nosology.types import Encounter, Evidence, GoldCode, Note, Span
 
 LABELS = tuple(f"C{number:02d}" for number in range(8))

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from nosology.checkpoint import ModelFolder, open_model_folder, writing_model_folder
+from nosology.config.trainer import MAY_CHANGE
 from nosology.errors import ConfigError, ModelError
-from nosology.training.settings import MAY_CHANGE
 from nosology.training.weights import load_tensors, placed, save_tensors, whole
 
 _PREFIX = "step-"

@@ -10,13 +10,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from nosology.config.trainer import TrainerConfig
 from nosology.preprocessing.batching import PaddedBatch, collate, plan_reading
 from nosology.training.failures import telling_memory
 from nosology.training.loop import Plans, RunData
 from nosology.training.objective import TrainedModel, to_batch, to_targets
 from nosology.training.optimizers import build_optimizer
 from nosology.training.processes import seed_batch
-from nosology.training.settings import TrainerConfig
 
 _TIMED = 3  # batches of the first epoch, beside the longest
 

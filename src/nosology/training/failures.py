@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
+from nosology.config.trainer import TrainerConfig
 from nosology.errors import NosologyError
-from nosology.training.settings import TrainerConfig
 
 _SHOWN = 8
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "failed to allocate")

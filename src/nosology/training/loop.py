@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from nosology.config.trainer import TrainerConfig
 from nosology.preprocessing.batching import BatchSize, EncodedEncounters, EpochPlan, PaddedBatch, collate, plan_epoch
 from nosology.training.averaging import WeightAverage
 from nosology.training.checkpoints import (
@@ -27,7 +28,6 @@ from nosology.training.objective import TrainedModel, to_batch, to_targets
 from nosology.training.optimizers import build_optimizer, set_rate
 from nosology.training.processes import adding_up, drop_gathered, seed_batch, share
 from nosology.training.schedules import best_at, rate_share, since_best
-from nosology.training.settings import TrainerConfig
 from nosology.training.tracking import Tracker, log_all
 from nosology.training.validation import Judge, score_top
 from nosology.training.weights import put_weights, weights_of, whole

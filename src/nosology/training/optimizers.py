@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from nosology.config.trainer import TrainerConfig
 from nosology.errors import ConfigError
-from nosology.training.settings import TrainerConfig
 
 
 def build_optimizer(model: nn.Module, config: TrainerConfig) -> torch.optim.AdamW:

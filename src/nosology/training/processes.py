@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from nosology.config.trainer import TrainerConfig
 from nosology.errors import ConfigError, MissingExtraError
 from nosology.training.objective import TrainedModel
-from nosology.training.settings import TrainerConfig
 
 
 def open_accelerator(config: TrainerConfig) -> Any:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import assert_never
 
-from nosology.training.settings import TrainerConfig
+from nosology.config.trainer import TrainerConfig
 
 _LOWER_IS_BETTER = ("ece", "brier")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol, assert_never, cast
 
 from nosology.checkpoint import writing_file
+from nosology.config.trainer import TrainerConfig
 from nosology.errors import ConfigError
-from nosology.training.settings import TrainerConfig
 
 
 class Tracker(Protocol):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from nosology.config.trainer import TrainerConfig
 from nosology.errors import ConfigError, CorpusError
 from nosology.evaluation.alignment import checked_encounters
 from nosology.preprocessing.batching import EncodedEncounters, encode_encounters, without_empty
@@ -26,7 +27,6 @@ from nosology.training.objective import LabelObjective, Loss, Objective, Trained
 from nosology.training.optimizers import enable_gradient_checkpointing
 from nosology.training.processes import kept_generators, open_accelerator
 from nosology.training.schedules import best_at
-from nosology.training.settings import TrainerConfig
 from nosology.training.tracking import open_trackers
 from nosology.training.validation import Judge
 from nosology.training.weights import load_weights
