@@ -319,6 +319,7 @@ def draw(figures: dict[str, list[tuple[int, float, float]]], path: Path) -> None
         axes[0, column].legend(frameon=False)
         axes[0, column].set_title(f"{fixed[name]}, more {name}", fontsize=10)
         axes[1, column].set_xlabel(name)
+        axes[1, column].xaxis.set_major_formatter("{x:,.0f}")
     axes[0, 0].set_ylabel("processor seconds")
     axes[1, 0].set_ylabel("largest resident memory, GiB")
     figure.suptitle("Label attention, one note, forward + backward (LAAT's sizes)", fontsize=11)

@@ -31,7 +31,7 @@ Real = slice | Tensor
 
 _CPU_BLOCK_BYTES = 1 << 22
 _GPU_BLOCK_BYTES = 1 << 28
-_POOLED_BYTES = 192 << 20
+_POOLED_BYTES = 96 << 20
 
 
 @dataclass(frozen=True, slots=True)
