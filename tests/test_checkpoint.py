@@ -15,10 +15,10 @@ from nosology.checkpoint import (
     load_arrays,
     open_model_folder,
     save_arrays,
-    writing_file,
     writing_model_folder,
 )
 from nosology.errors import ConfigError, ModelError
+from nosology.whole_files import writing_file
 
 
 def write_model(path: Path, content: str = "hello", *, overwrite: bool = False) -> None:

@@ -12,19 +12,16 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import os
-import shutil
-import time
-import uuid
 import zipfile
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
 from nosology import __version__
-from nosology.errors import ConfigError, ModelError
+from nosology.errors import ModelError
+from nosology.whole_files import building_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,9 +30,6 @@ FORMAT = "nosology-model"
 FORMAT_VERSION = 1
 CONFIG_NAME = "config.json"
 
-_BUILDING = ".building-"
-_REPLACED = ".replaced-"
-_STALE_SECONDS = 6 * 3600
 _AGAIN = "copy the model again or train it again"
 
 
@@ -101,22 +95,13 @@ def writing_model_folder(
     Raises:
         ModelError: ``path`` holds something that must not be replaced, or cannot be written.
     """
-    target = Path(path).absolute()
-    check_model_target(target, overwrite=overwrite)
-    with _telling_write_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _restore_or_clean(target)
-        building = _sibling(target, _BUILDING)
-        building.mkdir()
-    try:
+    with building_folder(
+        path,
+        check=lambda target: check_model_target(target, overwrite=overwrite),
+        error=ModelError,
+        finish=lambda building: _write_config(building, hints or {}),
+    ) as building:
         yield building
-        with _telling_write_errors(target):
-            _write_config(building, hints or {})
-            _sync_tree(building)
-            check_model_target(target, overwrite=overwrite)
-            _put_in_place(building, target)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
 
 
 def check_model_target(path: str | Path, *, overwrite: bool) -> None:
@@ -146,58 +131,6 @@ def is_model_folder(path: Path) -> bool:
         return False
 
 
-@contextmanager
-def _telling_write_errors(target: Path) -> Generator[None, None, None]:
-    try:
-        yield
-    except OSError as error:
-        raise ModelError(f"cannot be written ({error.strerror}); choose another place", path=target) from error
-
-
-def _sibling(target: Path, mark: str) -> Path:
-    return target.parent / f".{target.name}{mark}{os.getpid()}-{uuid.uuid4().hex[:8]}"
-
-
-def _siblings(target: Path, mark: str) -> list[Path]:
-    return sorted(target.parent.glob(f".{_glob_literal(target.name)}{mark}*"))
-
-
-def _glob_literal(name: str) -> str:
-    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
-
-
-def _restore_or_clean(target: Path) -> None:
-    """Undo what a run that was killed left behind: bring back a model it had moved aside, drop its half-built one."""
-    replaced = _siblings(target, _REPLACED)
-    if replaced and not target.exists():
-        replaced[-1].rename(target)
-        replaced = replaced[:-1]
-    for folder in [*replaced, *(p for p in _siblings(target, _BUILDING) if _is_stale(p))]:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_stale(folder: Path) -> bool:
-    """No process that could still be writing it: its writer has gone, or it is hours old (another machine's)."""
-    writer = folder.name.rsplit("-", 2)[1]
-    if writer.isdigit() and not _is_running(int(writer)):
-        return True
-    with suppress(OSError):
-        return time.time() - folder.stat().st_mtime > _STALE_SECONDS
-    return False
-
-
-def _is_running(process_id: int) -> bool:
-    if os.name != "posix":  # os.kill(pid, 0) would end the process on Windows
-        return True
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
 def _write_config(folder: Path, hints: Mapping[str, str]) -> None:
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     records = {name: _record(folder / name) for name in names}
@@ -216,80 +149,6 @@ def _record(path: Path) -> FileRecord:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return FileRecord(path.stat().st_size, digest)
-
-
-def _sync_tree(folder: Path) -> None:
-    for path in [*folder.rglob("*"), folder]:
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    """Ask the disk to keep what was written; folders cannot be asked on every system."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        if not path.is_dir():
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _put_in_place(building: Path, target: Path) -> None:
-    if not target.exists():
-        building.rename(target)
-    else:
-        replaced = _sibling(target, _REPLACED)
-        target.rename(replaced)
-        try:
-            building.rename(target)
-        except BaseException:
-            replaced.rename(target)
-            raise
-        shutil.rmtree(replaced, ignore_errors=True)
-    _sync(target.parent)
-
-
-@contextmanager
-def writing_file(path: str | Path) -> Generator[Path, None, None]:
-    """Write one file whole or not at all: the block writes to the path it gets, which is renamed at its end.
-
-    Args:
-        path: the file's final place; an old file there is replaced.
-
-    Raises:
-        ConfigError: the place cannot be written; told before the block runs where it can be known.
-    """
-    target = Path(path)
-    check_file_target(target)
-    building = _sibling(target.absolute(), _BUILDING)
-    try:
-        yield building
-        _sync(building)
-        building.replace(target)
-    except OSError as error:
-        raise ConfigError(f"{target}: cannot be written ({error.strerror}); choose another place") from error
-    finally:
-        with suppress(OSError):
-            building.unlink(missing_ok=True)
-
-
-def check_file_target(path: str | Path) -> None:
-    """Refuse a place where a file cannot be written; call it before long work.
-
-    Raises:
-        ConfigError: the place is a folder, or lies in none.
-    """
-    target = Path(path)
-    if target.is_dir():
-        raise ConfigError(f"{target}: is a folder; name a file")
-    if not target.absolute().parent.is_dir():
-        raise ConfigError(f"{target}: its folder does not exist; make it first")
-    if not os.access(target.absolute().parent, os.W_OK):
-        raise ConfigError(f"{target}: its folder cannot be written; choose another place")
 
 
 # --- reading --------------------------------------------------------------------------------------------------------

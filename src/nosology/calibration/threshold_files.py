@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from nosology.calibration.thresholds import ThresholdKind, Thresholds
-from nosology.checkpoint import writing_file
 from nosology.errors import PredictionsError
+from nosology.whole_files import writing_file
 
 THRESHOLDS_VERSION = 1
 _MARK = "nosology_thresholds"

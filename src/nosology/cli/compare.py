@@ -69,10 +69,10 @@ def compare(
       nosology compare default tfidf neighbours --split dev
       nosology compare old.jsonl new.jsonl --recipe codiesp_d_es --format markdown --out table.md
     """
-    from nosology.checkpoint import check_file_target, writing_file
     from nosology.codes.frequency import FrequencyBands
     from nosology.errors import ConfigError
     from nosology.evaluation import BootstrapPlan
+    from nosology.whole_files import check_file_target, writing_file
 
     if format_ is Format.TABLE and out is not None:
         raise ConfigError("--out needs --format markdown, latex, csv or json")

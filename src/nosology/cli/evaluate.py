@@ -96,7 +96,6 @@ def evaluate(
       nosology evaluate --from both.jsonl --corpus mimic3.toml --split test \\
           --tune-threshold dev --thresholds labels
     """
-    from nosology.checkpoint import check_file_target, writing_file
     from nosology.cli.data import choose_splits
     from nosology.cli.evaluated import Choice, Wanted, decide, open_source, write_decided
     from nosology.cli.report_view import render_report
@@ -104,6 +103,7 @@ def evaluate(
     from nosology.evaluation import BootstrapPlan
     from nosology.evaluation.parts import check_parts
     from nosology.evaluation.report import evaluate_judged
+    from nosology.whole_files import check_file_target, writing_file
 
     named_bands = FrequencyBands.named(bands)
     for file in (json, predictions, save_thresholds):

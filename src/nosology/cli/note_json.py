@@ -12,9 +12,9 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from nosology.checkpoint import writing_file
 from nosology.errors import ConfigError
 from nosology.types import CodedEncounter, Evidence, SuggestedCode
+from nosology.whole_files import writing_file
 
 
 def json_line(coded: CodedEncounter) -> str:

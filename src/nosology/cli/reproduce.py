@@ -70,13 +70,13 @@ def reproduce(
 def _experiment(
     recipes: str, data: Path | None, seeds: str, work: Path, replicates: int, files: tuple[Path, ...]
 ) -> Experiment:
-    from nosology.checkpoint import check_file_target
     from nosology.cli.data import recipe_with_data
     from nosology.cli.seeds import parse_seeds
     from nosology.config import load_recipe
     from nosology.evaluation import BootstrapPlan
     from nosology.experiments.codiesp import Experiment
     from nosology.shipped_recipes import find_recipe
+    from nosology.whole_files import check_file_target
 
     for file in files:
         check_file_target(file)
@@ -98,7 +98,7 @@ def _as_json(results: dict[str, object]) -> str:
 
 
 def _write(file: Path, text: str) -> None:
-    from nosology.checkpoint import writing_file
+    from nosology.whole_files import writing_file
 
     with writing_file(file) as path:
         path.write_text(text, encoding="utf-8")

@@ -67,11 +67,11 @@ def simulate(
     if plot is not None:
         _check_plot(plot)
     with progress_bar("drawing patients and codes") as report:
-        from nosology.corpora.preparation.folder import building_folder, telling_write_errors
+        from nosology.corpora.preparation.folder import building_corpus_folder
         from nosology.corpora.simulation.release import Release
 
         release = Release(config)
-        with building_folder(out, lambda _: False) as building, telling_write_errors(out):
+        with building_corpus_folder(out, lambda _: False) as building:
             written = release.write(building, compress=compress, workers=workers, report=report)
     if plot is not None:
         _plot(release, plot)
@@ -116,8 +116,8 @@ def _check_plot(path: Path) -> None:
     """Refuse, before long work, a picture that could not be drawn at its end."""
     from importlib.util import find_spec
 
-    from nosology.checkpoint import check_file_target
     from nosology.errors import ConfigError, MissingExtraError
+    from nosology.whole_files import check_file_target
 
     if path.suffix.lower() not in _PICTURES:
         raise ConfigError(f"{path}: a plot is written as {', '.join(_PICTURES)}; name it so")
@@ -127,8 +127,8 @@ def _check_plot(path: Path) -> None:
 
 
 def _plot(release: Release, path: Path) -> None:
-    from nosology.checkpoint import writing_file
     from nosology.corpora.simulation.release.frequencies import MIMIC3_DOCUMENTS, plot_frequencies
+    from nosology.whole_files import writing_file
 
     documents = release.config.admissions
     with writing_file(path) as building:

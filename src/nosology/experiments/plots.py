@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nosology.checkpoint import writing_file
 from nosology.errors import MissingExtraError
 from nosology.experiments.score_table import Cell, ScoreTable
+from nosology.whole_files import writing_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

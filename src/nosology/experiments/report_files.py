@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from nosology.checkpoint import writing_file
 from nosology.experiments.clock import duration
 from nosology.experiments.runner import Results
 from nosology.experiments.table_formats import to_csv, to_latex, to_markdown
+from nosology.whole_files import writing_file
 
 
 def write_results(results: Results, folder: Path) -> list[Path]:

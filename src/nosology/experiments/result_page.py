@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from nosology.checkpoint import writing_file
 from nosology.errors import ConfigError
+from nosology.whole_files import writing_file
 
 _PART = re.compile(r"<!-- part (?P<name>[\w-]+) -->\n(?P<text>.*?)<!-- end (?P=name) -->\n", re.DOTALL)
 

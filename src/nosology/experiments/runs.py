@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import nosology
-from nosology.checkpoint import writing_file
 from nosology.coder import Coder
 from nosology.config import Recipe, SimulatedConfig, to_toml
 from nosology.errors import ConfigError, PredictionsError
 from nosology.evaluation import Predictions, read_predictions, write_predictions
 from nosology.types import CodedEncounter, Corpus
+from nosology.whole_files import writing_file
 
 Progress = Callable[[str, float], None]
 

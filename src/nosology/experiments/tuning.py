@@ -17,7 +17,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nosology.checkpoint import writing_file
 from nosology.coder import Coder
 from nosology.config import Recipe, to_toml
 from nosology.errors import ConfigError, MissingExtraError
@@ -26,6 +25,7 @@ from nosology.experiments.clock import Clock
 from nosology.experiments.runs import Material, Progress, without_path
 from nosology.experiments.search_space import SearchArm, Value, describe_space
 from nosology.types import CodedEncounter
+from nosology.whole_files import writing_file
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, assert_never, cast
 
-from nosology.checkpoint import writing_file
 from nosology.config.trainer import TrainerConfig
 from nosology.errors import ConfigError
+from nosology.whole_files import writing_file
 
 
 class Tracker(Protocol):

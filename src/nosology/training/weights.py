@@ -9,8 +9,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from nosology.checkpoint import writing_file
 from nosology.errors import ModelError
+from nosology.whole_files import writing_file
 
 _SHOWN = 3
 

@@ -12,7 +12,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, cast
 
-from nosology.corpora.preparation.folder import building_folder, telling_write_errors
+from nosology.corpora.preparation.folder import building_corpus_folder
 from nosology.corpora.preparation.layout import (
     ENCOUNTERS,
     ENCOUNTERS_A_BATCH,
@@ -78,7 +78,7 @@ def writing_prepared(path: str | Path, manifest: Manifest) -> Generator[Prepared
     """
     target = Path(path)
     import_arrow()
-    with building_folder(target, is_prepared) as folder, telling_write_errors(target):
+    with building_corpus_folder(target, is_prepared) as folder:
         writer = PreparedWriter(folder, manifest)
         try:
             yield writer
