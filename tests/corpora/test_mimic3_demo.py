@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from mimic_files import CODE_HEADER, NOTE_HEADER, TITLE_HEADER, write_release
 
+from mimic_files import CODE_HEADER, NOTE_HEADER, TITLE_HEADER, write_release
 from nosology.codes import format_code
 from nosology.corpora.mimic3 import prepare_mimic3
 from nosology.corpora.preparation.layout import SPLITS

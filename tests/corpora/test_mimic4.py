@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mimic_files import MIMIC4, write_release
 
+from mimic_files import MIMIC4, write_release
 from nosology.corpora.mimic4 import prepare_mimic4
 from nosology.corpora.preparation.options import MimicOptions
 from nosology.corpora.prepared import open_prepared, read_prepared
