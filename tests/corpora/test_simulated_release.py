@@ -46,7 +46,6 @@ Rows = list[dict[str, str]]
 
 
 def read(path: Path) -> Rows:
-    csv.field_size_limit(10**7)
     with (
         (gzip.open(path, "rt", encoding="utf-8", newline=""))
         if path.suffix == ".gz"

@@ -220,7 +220,8 @@ def test_every_encoder_and_head_is_in_the_table() -> None:
         below = base.__subclasses__()
         return {base} if not below else set().union({base}, *(leaves(one) for one in below))
 
-    named = {one.__name__ for base in (Encoder, Head) for one in leaves(base) if one.__module__.startswith("nosology")}
+    rooms = ("nosology.encoders", "nosology.heads")  # elsewhere, encoders wrap others and have tests of their own
+    named = {one.__name__ for base in (Encoder, Head) for one in leaves(base) if one.__module__.startswith(rooms)}
     used = {type(make()).__name__ for make in ENCODERS.values()} | {type(make(8)).__name__ for make in HEADS.values()}
     assert named - used == {"Encoder", "Head", "AttentionHead"}
 
