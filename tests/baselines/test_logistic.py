@@ -111,3 +111,11 @@ def test_no_label_gives_no_regression() -> None:
     weights, intercepts = fit_sparse_logistic(rows_of(4, 3, 0), [], strength=1.0, kept=10)
     assert weights.shape == (3, 0)
     assert len(intercepts) == 0
+
+
+def test_scores_far_from_zero_do_not_overflow() -> None:
+    from nosology.baselines.logistic import _sigmoid
+
+    with np.errstate(all="raise"):
+        found = _sigmoid(np.array([-1e9, -100.0, 0.0, 100.0, 1e9], dtype=np.float32))
+    assert found == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.0])

@@ -251,7 +251,7 @@ def _solve(
 
 
 def _sigmoid(values: Floats) -> Floats:
-    return 1.0 / (1.0 + np.exp(-np.clip(values, -500.0, 500.0)))
+    return 1.0 / (1.0 + np.exp(-np.clip(values, -80.0, 80.0)))
 
 
 def _data_loss(logits: Floats, targets: Floats) -> Floats:
