@@ -113,8 +113,9 @@ class Coder:
         probabilities = self.calibration.apply(found.scores)
         abstained = float(probabilities.max(initial=0.0)) < self.recipe.calibration.abstain_below
         order = sorted(range(len(found.codes)), key=lambda row: (-probabilities[row], found.codes[row]))
+        seen = self.label_counts
         codes = (
-            self._suggest(found.codes[row], float(probabilities[row]), abstained, stream, found.mentions)
+            self._suggest(found.codes[row], float(probabilities[row]), abstained, seen, stream, found.mentions)
             for row in order
         )
         return CodedEncounter(encounter.encounter_id, tuple(codes), abstained)
@@ -156,14 +157,17 @@ class Coder:
         code: str,
         probability: float,
         abstained: bool,
+        seen: Mapping[str, int],
         stream: TokenStream,
         mentions: Mapping[str, Sequence[Mention]],
     ) -> SuggestedCode:
-        threshold = self.threshold if code in self.label_counts else self.unseen_threshold
+        threshold = self.threshold if code in seen else self.unseen_threshold
         assigned = not abstained and probability >= threshold
         worth_showing = assigned or probability >= _SHOWN
-        evidence, expressions = choose_evidence(stream, mentions.get(code, ()) if worth_showing else ())
-        system, title = self.titles.system(code), self.titles.title(code)
+        system, title = self.titles.entry(code)
+        if not worth_showing:
+            return SuggestedCode(code, system, probability, assigned, description=title)
+        evidence, expressions = choose_evidence(stream, mentions.get(code, ()))
         return SuggestedCode(code, system, probability, assigned, evidence, expressions, title)
 
 

@@ -33,6 +33,10 @@ class TitleTable:
         """The code system, empty for a code without any known beginning."""
         return self._nearest(code)[0]
 
+    def entry(self, code: str) -> tuple[str, str]:
+        """System and title; both empty for a code without any known beginning."""
+        return self._nearest(code)
+
     def exists(self, code: str) -> bool:
         """Whether the table has exactly this code."""
         return code in self._rows

@@ -45,12 +45,12 @@ class Postings:
         lengths = self.pointers[rows + 1] - starts
         before = np.concatenate([[0], np.cumsum(lengths)])
         places = np.repeat(starts - before[:-1], lengths) + np.arange(int(before[-1]))
-        return np.repeat(np.arange(len(rows)), lengths), self.columns[places], self.values[places]
+        return np.repeat(np.arange(len(rows)), lengths), self.columns.take(places), self.values.take(places)
 
     def combine(self, rows: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """``weights @ matrix[rows]``, float64 ``[column]``."""
         owners, columns, values = self.gather(rows)
-        sums = np.bincount(columns, weights=weights[owners] * values, minlength=self.width)
+        sums = np.bincount(columns, weights=weights.take(owners) * values, minlength=self.width)
         return sums.astype(np.float64, copy=False)
 
     def state(self) -> Arrays:
