@@ -6,6 +6,7 @@ slower. So fits get one thread each, and several of them run at once where the s
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -51,7 +52,7 @@ def each_number(task: Callable[[int], Result], numbers: Sequence[int]) -> Iterat
     global _task
     _task = task
     # A fork of a process whose OpenMP threads have run hangs as soon as it wants more than one of its own.
-    with single_threaded():
+    with single_threaded(), _objects_frozen():
         context = multiprocessing.get_context("fork")
         executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_forget_signal_handlers)
         try:
@@ -66,6 +67,17 @@ def each_number(task: Callable[[int], Result], numbers: Sequence[int]) -> Iterat
         finally:
             executor.shutdown(cancel_futures=True)
             _task = None
+
+
+@contextmanager
+def _objects_frozen() -> Generator[None, None, None]:
+    """Workers share the memory of all objects there are; their collectors would write to it, and so copy it."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _forget_signal_handlers() -> None:
