@@ -61,25 +61,25 @@ class Forest:
         return self.bias + self.scale * sums
 
     def _by_walking(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """From the roots down, all (row, tree) pairs one step at a time: float64 ``[row]``."""
-        features, left, right = self._nodes
-        width, trees = rows.shape[1], len(self.roots)
-        flat = rows.ravel()
-        leaves = np.tile(self.roots.astype(np.intp), len(rows))
-        walking = np.flatnonzero(left[leaves] != leaves)  # (row, tree) pairs that have not reached a leaf
-        nodes, offsets = leaves[walking], walking // trees * width
-        while len(walking):
-            goes_left = flat.take(offsets + features.take(nodes)) <= self.thresholds.take(nodes)
-            nodes = np.where(goes_left, left.take(nodes), right.take(nodes))
-            leaves[walking] = nodes
-            inner = left.take(nodes) != nodes
-            walking, nodes, offsets = walking[inner], nodes[inner], offsets[inner]
-        return self.values.take(leaves).reshape(len(rows), trees).sum(axis=1, dtype=np.float64)
+        """From the roots down, all (row, tree) pairs one step at a time: float64 ``[row]``.
+
+        Pairs that have reached a leaf stay there; to take them out of the row costs more than to ask them again.
+        """
+        known = self._levels
+        flat, trees = rows.ravel(), len(self.roots)
+        nodes = np.tile(known.roots, len(rows))
+        offsets = np.repeat(np.arange(len(rows)) * rows.shape[1], trees)
+        for _ in range(known.depth):
+            asked = known.features.take(nodes, mode="clip")  # "clip" saves the check of bounds
+            asked += offsets
+            goes_right = flat.take(asked, mode="clip") > known.thresholds.take(nodes, mode="clip")
+            nodes = known.left.take(nodes, mode="clip")
+            nodes += goes_right
+        return known.values.take(nodes).reshape(len(rows), trees).sum(axis=1, dtype=np.float64)
 
     @cached_property
-    def _nodes(self) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-        """Features and children as numpy indexes fastest."""
-        return self.features.astype(np.intp), self.left.astype(np.intp), self.right.astype(np.intp)
+    def _levels(self) -> _Levels:
+        return _Levels.of(self)
 
     @cached_property
     def _leaf_bits(self) -> _LeafBits | None:
@@ -145,6 +145,44 @@ class Forest:
 
 
 @dataclass(frozen=True, eq=False)
+class _Levels:
+    """The nodes level by level, so that a right child follows the left one; as numpy indexes fastest.
+
+    Args:
+        features, thresholds, left, values, roots: as of a ``Forest``; the right child is ``left + 1``.
+        depth: questions from a root to the furthest leaf.
+    """
+
+    features: NDArray[np.intp]
+    thresholds: NDArray[np.float32]
+    left: NDArray[np.intp]
+    values: NDArray[np.float32]
+    roots: NDArray[np.intp]
+    depth: int
+
+    @staticmethod
+    def of(forest: Forest) -> _Levels:
+        levels = [forest.roots]
+        while True:
+            nodes = levels[-1]
+            inner = nodes[forest.left[nodes] != nodes]
+            if not len(inner):
+                break
+            levels.append(np.column_stack([forest.left[inner], forest.right[inner]]).ravel())
+        order = np.concatenate(levels)
+        place = np.empty(len(order), dtype=np.intp)
+        place[order] = np.arange(len(order))
+        return _Levels(
+            forest.features[order].astype(np.intp),
+            forest.thresholds[order],
+            place[forest.left[order]],
+            forest.values[order],
+            place[forest.roots],
+            len(levels) - 1,
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class _LeafBits:
     """Small trees without walking: every node that a row answers with "right" strikes out the leaves on its left.
 
@@ -154,13 +192,13 @@ class _LeafBits:
     Args:
         features, thresholds: the inner nodes' questions, filled up with nodes that are never answered "right"; ``[node,
             tree]``.
-        masks: the leaves that stay after "right"; uint16 ``[node, tree]``.
+        struck: the leaves that "right" strikes out; uint16 ``[node, tree]``.
         values: of the leaves; float32 ``[tree * 16 + leaf]``.
     """
 
     features: NDArray[np.intp]
     thresholds: NDArray[np.float32]
-    masks: NDArray[np.uint16]
+    struck: NDArray[np.uint16]
     values: NDArray[np.float32]
 
     @staticmethod
@@ -173,25 +211,28 @@ class _LeafBits:
         depth = max((len(questions) for questions, _ in known), default=0)
         features = np.zeros((depth, len(known)), dtype=np.intp)
         thresholds = np.full((depth, len(known)), np.inf, dtype=np.float32)
-        masks = np.full((depth, len(known)), _ALL_BITS, dtype=np.uint16)
+        struck = np.zeros((depth, len(known)), dtype=np.uint16)
         values = np.zeros((len(known), _BITS), dtype=np.float32)
         for tree, (questions, leaves) in enumerate(known):
             values[tree, : len(leaves)] = leaves
-            for node, (feature, threshold, mask) in enumerate(questions):
-                features[node, tree], thresholds[node, tree], masks[node, tree] = feature, threshold, mask
-        return _LeafBits(features, thresholds, masks, values.ravel())
+            for node, question in enumerate(questions):
+                features[node, tree], thresholds[node, tree], struck[node, tree] = question
+        return _LeafBits(features, thresholds, struck, values.ravel())
 
     def sums(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """Sum of the trees' values, float64 ``[row]``."""
         columns = np.ascontiguousarray(rows.T)
-        left = np.full((self.features.shape[1], len(rows)), _ALL_BITS, dtype=np.uint16)
-        for features, thresholds, masks in zip(self.features, self.thresholds, self.masks, strict=True):
-            stays = (columns.take(features, axis=0) <= thresholds[:, None]).view(np.uint8).astype(np.uint16)
-            np.negative(stays, out=stays)  # 0 or all bits
-            stays |= masks[:, None]
-            left &= stays
-        places = _LOWEST_BIT.take(left) + np.arange(0, len(self.values), _BITS)[:, None]
-        return self.values.take(places).sum(axis=0, dtype=np.float64)
+        shape = (self.features.shape[1], len(rows))
+        asked, goes_right = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.bool_)
+        strikes, gone = np.empty(shape, dtype=np.uint16), np.zeros(shape, dtype=np.uint16)
+        for features, thresholds, struck in zip(self.features, self.thresholds, self.struck, strict=True):
+            columns.take(features, axis=0, out=asked, mode="clip")
+            np.greater(asked, thresholds[:, None], out=goes_right)
+            np.multiply(goes_right.view(np.uint8), struck[:, None], out=strikes)
+            gone |= strikes
+        places = _LOWEST_BIT.take(~gone, mode="clip")
+        places += np.arange(0, len(self.values), _BITS)[:, None]
+        return self.values.take(places, mode="clip").sum(axis=0, dtype=np.float64)
 
 
 _BITS = 16
@@ -203,15 +244,14 @@ for _bit in reversed(range(_BITS)):
 
 
 def _questions(forest: Forest, root: int) -> tuple[list[tuple[int, float, int]], list[float]] | None:
-    """A tree's inner nodes as (feature, threshold, leaves that stay after "right"), and its leaves' values."""
+    """A tree's inner nodes as (feature, threshold, leaves that "right" strikes out), and its leaves' values."""
     questions, leaves = list[tuple[int, float, int]](), list[float]()
     waiting: list[tuple[int, int]] = [(root, -1)]  # a node, and whose left side ends before it
     while waiting and len(leaves) <= _BITS:
         node, ended = waiting.pop()
         if ended >= 0:
             feature, threshold, first = questions[ended]
-            struck = (1 << len(leaves)) - (1 << first)
-            questions[ended] = feature, threshold, _ALL_BITS & ~struck
+            questions[ended] = feature, threshold, (1 << len(leaves)) - (1 << first)
         left = int(forest.left[node])
         if left == node:
             leaves.append(float(forest.values[node]))
