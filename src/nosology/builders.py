@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -36,7 +36,7 @@ from nosology.encoders.base import Encoder
 from nosology.encoders.convolution import Convolution, MultiResidual
 from nosology.encoders.embedding import WordEmbedding
 from nosology.encoders.recurrent import BiLstm
-from nosology.encoders.transformer import Transformer, load_transformer, special_tokens
+from nosology.encoders.transformer import Transformer, load_transformer, rebuild_transformer, special_tokens
 from nosology.errors import ConfigError
 from nosology.heads.base import Head
 from nosology.heads.direct import DirectClassification
@@ -106,8 +106,16 @@ def build_encoder(
     *,
     vocabulary_size: int | None = None,
     word_vectors: Float[Tensor, "word size"] | None = None,
+    described: Mapping[str, Any] | None = None,
 ) -> Encoder:
-    """The encoder of an architecture; see ``build_model``."""
+    """The encoder of an architecture; see ``build_model``.
+
+    Args:
+        config: of the encoder.
+        vocabulary_size, word_vectors: as for ``build_model``.
+        described: what ``describe_transformer`` said of a transformer whose weights are read from elsewhere: then
+            neither the model hub nor the folder that it came from is asked.
+    """
     match config:
         case ConvolutionConfig():
             words = _words(config, vocabulary_size, word_vectors)
@@ -121,7 +129,7 @@ def build_encoder(
             words = _words(config, vocabulary_size, word_vectors)
             return BiLstm(words, config.word_size, size=config.size, layers=config.layers, dropout=config.dropout)
         case TransformerConfig():
-            return _transformer(config)
+            return _transformer(config, described)
         case _:
             assert_never(config)
 
@@ -137,12 +145,16 @@ def _words(
     return WordEmbedding(size, config.word_size, dropout=config.word_dropout, matrix=vectors)
 
 
-def _transformer(config: TransformerConfig) -> Transformer:
+def _transformer(config: TransformerConfig, described: Mapping[str, Any] | None) -> Transformer:
+    if described is None:
+        model, frame = load_transformer(config.name), special_tokens(config.name) if config.framed else None
+    else:
+        model, frame = rebuild_transformer(described)
     return Transformer(
-        load_transformer(config.name),
+        model,
         chunk_tokens=config.chunk_tokens,
         overlap_tokens=config.overlap_tokens,
-        frame=special_tokens(config.name) if config.framed else None,
+        frame=frame,
         frozen=config.frozen,
         gradient_checkpointing=config.gradient_checkpointing,
     )

@@ -24,18 +24,16 @@ from nosology.codes.titles import TitleTable
 from nosology.config import NeighboursConfig, NeuralConfig, PriorConfig, RankerModelConfig, Recipe, TfidfConfig
 from nosology.corpora.splits import grouped_folds
 from nosology.errors import CorpusError
-from nosology.explanation.evidence import choose_evidence
+from nosology.explanation.evidence import EXPLAINED_FROM, choose_evidence
 from nosology.knowledge.base import KnowledgeBase
 from nosology.knowledge.building import build_knowledge, open_systems
 from nosology.knowledge.stream import TokenStream, build_stream
 from nosology.model_card import Facts
+from nosology.neural import require_neural
 from nosology.predictor import FitTask, Fitted, Predictor, Progress
 from nosology.ranked import RankedCandidates
 from nosology.ranking.source import Mention, TrainingExample, TrainingSet
 from nosology.types import CodedEncounter, Corpus, Encounter, Note, SuggestedCode
-
-_SHOWN = 0.01
-"""Candidates below this probability are listed for the ranking, but come without evidence."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -163,7 +161,7 @@ class Coder:
     ) -> SuggestedCode:
         threshold = self.threshold if code in seen else self.unseen_threshold
         assigned = not abstained and probability >= threshold
-        worth_showing = assigned or probability >= _SHOWN
+        worth_showing = assigned or probability >= EXPLAINED_FROM
         system, title = self.titles.entry(code)
         if not worth_showing:
             return SuggestedCode(code, system, probability, assigned, description=title)
@@ -194,6 +192,7 @@ def _fit_predictor(task: FitTask, systems: Sequence[CodeSystem], titles: TitleTa
         case RankerModelConfig():
             return RankedCandidates.fit(task, build_knowledge(systems, recipe), titles, recipe)
         case NeuralConfig():
+            require_neural()
             from nosology.neural.predictor import NeuralPredictor
 
             return NeuralPredictor.fit(task, recipe.model.network, titles)

@@ -29,6 +29,7 @@ from nosology.config import (
 from nosology.errors import ModelError
 from nosology.knowledge.base import KnowledgeBase
 from nosology.model_card import Facts, write_card
+from nosology.neural import require_neural
 from nosology.predictor import Predictor, read_json, write_json
 from nosology.ranked import RankedCandidates
 
@@ -96,6 +97,7 @@ def _load_predictor(recipe: Recipe, folder: ModelFolder, titles: TitleTable) -> 
         case NeighboursConfig():
             return NearestNeighbours.load(folder, titles)
         case NeuralConfig():
+            require_neural()
             from nosology.neural.predictor import NeuralPredictor
 
             return NeuralPredictor.load(folder, titles)

@@ -14,13 +14,14 @@ from nosology.codes.titles import TitleTable
 from nosology.config import RankerModelConfig, Recipe
 from nosology.knowledge.base import Expression, KnowledgeBase
 from nosology.knowledge.stream import TokenStream
+from nosology.neural import require_neural
 from nosology.predictor import FitTask, Fitted, HeldOut, Prediction, load_part, read_json, save_part, write_json
 from nosology.ranking.candidates import CandidateGenerator
 from nosology.ranking.fitting import SOURCES, cross_fit, fit_generator, plan_sources, share_detector
 from nosology.ranking.parallel import single_threaded
 from nosology.ranking.priors import CodePriors
 from nosology.ranking.ranker import Ranker, out_of_fold_scores, ranker_options
-from nosology.ranking.source import CandidateSource
+from nosology.ranking.source import ArraySource, CandidateSource
 
 if TYPE_CHECKING:
     from nosology.neural.source import NeuralSource
@@ -102,7 +103,7 @@ class RankedCandidates:
             if name == _NETWORK:
                 cast("NeuralSource", source).network.save(folder)
             else:
-                save_part(folder, name, *source.state())
+                save_part(folder, name, *cast(ArraySource, source).state())
         write_json(folder / "sources.json", names)  # in the order of their features, which the ranker knows by place
         save_part(folder, "priors", *self.generator.code_priors.state())
         save_arrays(folder / "ranker.npz", self.ranker.state())
@@ -119,6 +120,7 @@ class RankedCandidates:
 def _load_source(name: str, folder: ModelFolder, titles: TitleTable) -> CandidateSource:
     if name != _NETWORK:
         return SOURCES[name].from_state(*load_part(folder, name))
+    require_neural()
     from nosology.neural.network import Network
     from nosology.neural.source import NeuralSource
 
@@ -132,6 +134,7 @@ def _fit_networks(
     model = recipe.model
     if not isinstance(model, RankerModelConfig) or model.network is None:
         return None, None
+    require_neural()
     from nosology.neural.cross_fitting import fit_networks
 
     return fit_networks(task, model.network, model.network_folds, titles)

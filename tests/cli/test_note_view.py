@@ -12,10 +12,15 @@ from nosology.types import CodedEncounter, Encounter, Evidence, Note, Span, Sugg
 
 def shown(text: str, *evidence: tuple[tuple[int, int], ...], colours: bool = False, abstained: bool = False) -> str:
     """What is printed for one note, one assigned code for each item: its spans, each of them evidence of one part."""
-    codes = tuple(
+    codes = (
         SuggestedCode(f"C{row}", "icd10cm", 0.9, True, tuple(Evidence("n", (Span(*span),)) for span in spans))
         for row, spans in enumerate(evidence, start=1)
     )
+    return printed(text, *codes, colours=colours, abstained=abstained)
+
+
+def printed(text: str, *codes: SuggestedCode, colours: bool = False, abstained: bool = False) -> str:
+    """What is printed for one note and its codes."""
     stream = io.StringIO()
     console = Console(file=stream, width=100, force_terminal=colours, no_color=not colours, highlight=False)
     print_coded(Encounter("n", (Note("n", text),)), CodedEncounter("n", codes, abstained), console=console)
@@ -45,6 +50,12 @@ def test_control_characters_never_reach_the_terminal() -> None:
 
 def test_abstention_is_told() -> None:
     assert "no code is likely enough to be said" in shown("nothing", abstained=True)
+
+
+def test_a_code_without_words_says_whether_anybody_looked() -> None:
+    assert "no words of the note" in printed("nothing", SuggestedCode("C1", "icd10cm", 0.02, False))
+    assert "not looked for below 1%" in printed("nothing", SuggestedCode("C1", "icd10cm", 0.004, False))
+    assert "no words of the note" in printed("nothing", SuggestedCode("C1", "icd10cm", 0.004, True))
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 15)), min_size=1, max_size=3), max_size=4))

@@ -20,7 +20,7 @@ from nosology.ranking.candidates import CandidateGenerator, Proposal
 from nosology.ranking.fitting import Candidates, cross_fit, fit_generator, plan_sources
 from nosology.ranking.mentions import MentionSource
 from nosology.ranking.retrieval import RetrievalSource
-from nosology.ranking.source import CandidateSource, SourceOutput, TrainingSet
+from nosology.ranking.source import ArraySource, SourceOutput, TrainingSet
 from nosology.types import Encounter, Evidence, GoldCode, Note, Span
 from tiny_corpus import (
     WORDINGS,
@@ -38,7 +38,7 @@ TERMS = [
 ]
 KNOWLEDGE = KnowledgeBase(TERMS)
 
-SOURCES: dict[str, Callable[[TrainingSet], CandidateSource | None]] = {
+SOURCES: dict[str, Callable[[TrainingSet], ArraySource | None]] = {
     "mentions": MentionSource.fit,
     "association": lambda training: AssociationSource.fit(training, {}, AssociationOptions()),
     "association_few": lambda training: AssociationSource.fit(training, {}, AssociationOptions(candidates=2)),
@@ -71,14 +71,14 @@ STREAMS = {
 
 
 @pytest.fixture(scope="module", params=SOURCES)
-def fitted(request: pytest.FixtureRequest) -> CandidateSource:
+def fitted(request: pytest.FixtureRequest) -> ArraySource:
     source = SOURCES[request.param](training_set(make_corpus(20).encounters))
     assert source is not None
     return source
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_output_is_well_formed(fitted: CandidateSource, name: str) -> None:
+def test_output_is_well_formed(fitted: ArraySource, name: str) -> None:
     stream = STREAMS[name]
     output = fitted.candidates(stream)
     assert len(set(output.codes)) == len(output.codes)
@@ -96,18 +96,18 @@ def test_output_is_well_formed(fitted: CandidateSource, name: str) -> None:
             assert mention.expression
 
 
-def test_finds_the_codes_of_new_notes(fitted: CandidateSource) -> None:
+def test_finds_the_codes_of_new_notes(fitted: ArraySource) -> None:
     encounters = [make_encounter(number) for number in range(50, 60)]
     found = sum(len(e.code_set.intersection(fitted.candidates(build_stream(e)).codes)) for e in encounters)
     gold = sum(len(e.code_set) for e in encounters)
     assert found / gold > (0.3 if len(fitted.candidates(STREAMS["a new note"]).codes) <= 2 else 0.9)
 
 
-def test_feature_names_differ(fitted: CandidateSource) -> None:
+def test_feature_names_differ(fitted: ArraySource) -> None:
     assert len(set(fitted.feature_names)) == len(fitted.feature_names)
 
 
-def test_mined_expressions_are_words_of_known_codes(fitted: CandidateSource) -> None:
+def test_mined_expressions_are_words_of_known_codes(fitted: ArraySource) -> None:
     for text, code, kind in fitted.mined():
         assert text == " ".join(text.split())
         assert text
@@ -124,7 +124,7 @@ def _same(first: SourceOutput | Proposal, second: SourceOutput | Proposal) -> bo
     )
 
 
-def test_state_round_trip_through_files_is_exact(fitted: CandidateSource, tmp_path: Path) -> None:
+def test_state_round_trip_through_files_is_exact(fitted: ArraySource, tmp_path: Path) -> None:
     arrays, strings = fitted.state()
     np.savez(tmp_path / "part.npz", **arrays)
     (tmp_path / "part.json").write_text(json.dumps(strings), encoding="utf-8")
@@ -137,7 +137,7 @@ def test_state_round_trip_through_files_is_exact(fitted: CandidateSource, tmp_pa
         assert _same(again.candidates(stream), fitted.candidates(stream))
 
 
-def test_coding_changes_nothing_in_a_source(fitted: CandidateSource) -> None:
+def test_coding_changes_nothing_in_a_source(fitted: ArraySource) -> None:
     before = [fitted.candidates(stream) for stream in STREAMS.values()]
     after = [fitted.candidates(stream) for stream in STREAMS.values()]
     assert all(map(_same, before, after))

@@ -15,6 +15,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from nosology.explanation.evidence import EXPLAINED_FROM
 from nosology.types import CodedEncounter, Encounter, Evidence, Note, Span, SuggestedCode
 
 _COLOURS = ("bright_yellow", "bright_cyan", "bright_green", "bright_magenta", "orange1", "deep_sky_blue1", "pink1")
@@ -204,8 +205,13 @@ def _table(encounter: Encounter, assigned: Sequence[SuggestedCode], considered: 
 def _cells(encounter: Encounter, suggested: SuggestedCode, number: Text) -> tuple[Text, ...]:
     code = Text(suggested.code, "bold" if suggested.assigned else "")
     words = _evidence_words(encounter, suggested.evidence)
-    because = Text(", ".join(words)) if words else Text("no words of the note", "dim italic")
+    because = Text(", ".join(words)) if words else Text(_why_no_words(suggested), "dim italic")
     return (number, code, Text(f"{suggested.probability:.0%}"), Text(suggested.description), because)
+
+
+def _why_no_words(suggested: SuggestedCode) -> str:
+    looked_for = suggested.assigned or suggested.probability >= EXPLAINED_FROM
+    return "no words of the note" if looked_for else f"not looked for below {EXPLAINED_FROM:.0%}"
 
 
 def _evidence_words(encounter: Encounter, evidence: Iterable[Evidence]) -> list[str]:

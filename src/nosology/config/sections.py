@@ -7,6 +7,7 @@ from typing import Literal
 
 from nosology.config.neural import NetworkConfig, NeuralConfig
 from nosology.config.rules import Section, above, at_least, between, not_empty, rule
+from nosology.config.trainer import VALIDATING
 from nosology.errors import ConfigError
 
 
@@ -195,6 +196,19 @@ class RankerModelConfig(Section):
     kind: Literal["ranker"] = "ranker"
     network: NetworkConfig | None = None
     network_folds: int = field(default=3, metadata=between(2, 20))
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if self.network is None:
+            if self.network_folds != RankerModelConfig.__dataclass_fields__["network_folds"].default:
+                raise ConfigError("network_folds is read only with a network; add [model.network], or leave it out")
+            return
+        changed = self.network.trainer.changed(VALIDATING)
+        if changed:
+            raise ConfigError(
+                f"{', '.join(changed)} of the trainer: the networks of a ranker train without a dev split, "
+                "so nothing is validated; leave this out"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -91,6 +92,13 @@ class TrainerConfig(Section):
         if self.max_steps is not None and self.warmup_steps >= self.max_steps:
             raise ConfigError(f"warmup_steps {self.warmup_steps} leaves no step of max_steps {self.max_steps}")
 
+    def changed(self, names: Sequence[str]) -> list[str]:
+        """Which of these options are not as they are by default."""
+        return [name for name in names if getattr(self, name) != type(self).__dataclass_fields__[name].default]
+
+
+VALIDATING = ("metric", "patience", "validation_steps", "validation_top", "threshold")
+"""Options of validation, which a training without dev encounters has none of."""
 
 MAY_CHANGE = ("log_steps", "checkpoint_steps", "tracking")
 """What a run that goes on may have otherwise than before: nothing that its weights depend on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -134,10 +134,10 @@ def _framed(ids: Tensor, mask: Tensor, frame: tuple[int, int]) -> tuple[Tensor, 
     return ids.scatter(1, end, frame[1]), mask.scatter(1, end, True)
 
 
-def _without_pooler(model: nn.Module) -> nn.Module:
+def _without_pooler(model: Any) -> nn.Module:
     """The model without the layer that makes one vector of a sentence: nothing here reads it."""
     if isinstance(getattr(model, "pooler", None), nn.Module):
-        setattr(model, "pooler", None)  # noqa: B010
+        model.pooler = None
     return model
 
 
@@ -175,17 +175,51 @@ def load_transformer(name: str) -> nn.Module:
         ConfigError: there is no such model, or it can't be loaded that way; says which names are close.
         MissingExtraError: "minilm" is not installed.
     """
-    from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
+    from transformers import AutoConfig
 
     source = _source(name)
     options: dict[str, Any] = {"trust_remote_code": False}
     try:
         config: Any = AutoConfig.from_pretrained(source, **options)
-        kind: Any = AutoModelForTextEncoding if "t5" in config.model_type else AutoModel
         with _without_progress_bar():
+            kind = _kind(config)
             model: Any = kind.from_pretrained(source, use_safetensors=True, dtype=torch.float32, **options)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(_not_loaded(name)) from error
+    return _encoder_of(model, config)
+
+
+def describe_transformer(encoder: Transformer) -> dict[str, Any]:
+    """What ``rebuild_transformer`` needs: the model's own settings and its frame, as JSON can hold them."""
+    config: Any = encoder.model.config
+    return {"config": config.to_dict(), "frame": encoder.frame}
+
+
+def rebuild_transformer(described: Mapping[str, Any]) -> tuple[nn.Module, tuple[int, int] | None]:
+    """The model that was described, with fresh weights, and its frame: needs neither the hub nor the first folder.
+
+    Raises:
+        ConfigError: the description is no model's.
+    """
+    from transformers import AutoConfig
+
+    try:
+        settings = dict(described["config"])
+        config: Any = AutoConfig.for_model(settings.pop("model_type"), **settings)
+        model = _kind(config).from_config(config)
+        frame = described["frame"]
+        return _encoder_of(model, config), None if frame is None else (int(frame[0]), int(frame[1]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"the description of the encoder is damaged ({type(error).__name__})") from error
+
+
+def _kind(config: Any) -> Any:
+    from transformers import AutoModel, AutoModelForTextEncoding
+
+    return AutoModelForTextEncoding if "t5" in config.model_type else AutoModel
+
+
+def _encoder_of(model: Any, config: Any) -> nn.Module:
     return model.get_encoder() if config.is_encoder_decoder and "t5" not in config.model_type else model
 
 

@@ -9,6 +9,9 @@ from nosology.knowledge.vocabulary import ignored_words
 from nosology.ranking.source import Mention
 from nosology.types import Evidence, Span
 
+EXPLAINED_FROM = 0.01
+"""Codes of a lower probability that are not assigned are listed for the ranking, but nobody looks for their words."""
+
 _MOST = 10
 _WEAKEST = 0.15
 """Mentions weaker than this share of the strongest are not shown: they would hide the reason among coincidences."""

@@ -11,7 +11,6 @@ from nosology.builders import build_encoder
 from nosology.codes.titles import TitleTable
 from nosology.config.architectures import TransformerConfig
 from nosology.config.neural import NetworkConfig
-from nosology.model import CodingModel
 from nosology.neural.network import Network
 from nosology.neural.remembered import RememberedEncoder
 from nosology.neural.source import NeuralSource, ReadSource
@@ -43,7 +42,7 @@ def fit_networks(
             for example in task.training.part(np.flatnonzero(own == part)).examples:
                 outputs[example.stream.encounter_id] = source.candidates(example.stream)
         kept = _fit(task, task.training.examples, config, titles, work / "network", shared)
-    return ReadSource(kept.feature_names, kept.labels, outputs), kept
+    return ReadSource(kept.feature_names, kept.labels, outputs), NeuralSource(kept.network.forgetful())
 
 
 def _fit(
@@ -54,12 +53,7 @@ def _fit(
     folder: Path,
     shared: RememberedEncoder | None,
 ) -> NeuralSource:
-    def with_shared(model: CodingModel) -> CodingModel:
-        return model if shared is None else CodingModel(shared, model.head)
-
-    network, _ = Network.fit(
-        examples, (), config, titles, seed=task.seed, folder=folder, tell=task.tell, encoder=with_shared
-    )
+    network, _ = Network.fit(examples, (), config, titles, seed=task.seed, folder=folder, tell=task.tell, shared=shared)
     return NeuralSource(network)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from nosology.builders import Labels, build_encoder, build_head, number_names, number_paths
 from nosology.checkpoint import ModelFolder
@@ -27,12 +28,13 @@ from nosology.config.reading import dataclass_from_mapping, read_toml
 from nosology.config.writing import to_toml
 from nosology.encoders.base import Encoder
 from nosology.encoders.descriptions import description_vectors
+from nosology.encoders.transformer import Transformer, describe_transformer
 from nosology.errors import CorpusError
 from nosology.knowledge.stream import TokenStream
 from nosology.model import CodingModel
 from nosology.neural.remembered import RememberedEncoder
 from nosology.predictor import Progress, read_json, write_json
-from nosology.preprocessing.subword_tokenizer import SubwordTokenizer
+from nosology.preprocessing.subword_tokenizer import MINILM, SubwordTokenizer
 from nosology.preprocessing.tokenization import TokenizedEncounter, Tokenizer, load_tokenizer, save_tokenizer
 from nosology.preprocessing.word_tokenizer import WordTokenizer
 from nosology.preprocessing.word_vectors import read_word_vectors
@@ -46,6 +48,8 @@ _ATTENDED = 5
 """Tokens of each code's attention that are looked at; those that carry little of it are no reason."""
 _LEAST_WEIGHT = 0.05
 _TITLES_AT_ONCE = 64
+_READ_LATELY = 64
+"""Megabytes of states that are kept between asking for a note's scores and asking for its words."""
 
 
 class Scores(NamedTuple):
@@ -82,6 +86,14 @@ class Network:
     def labels(self) -> list[str]:
         return list(self.label_counts)
 
+    @cached_property
+    def _reader(self) -> CodingModel:
+        """The model, reading a note once for its scores and its words."""
+        if isinstance(self.model.encoder, RememberedEncoder):
+            return self.model
+        remembered = RememberedEncoder(self.model.encoder, megabytes=_READ_LATELY, precision=torch.float32)
+        return CodingModel(remembered, self.model.head).eval()
+
     @staticmethod
     def fit(
         train: Sequence[TrainingExample],
@@ -92,9 +104,9 @@ class Network:
         seed: int,
         folder: Path,
         tell: Progress,
-        encoder: Callable[[CodingModel], CodingModel] | None = None,
+        shared: RememberedEncoder | None = None,
     ) -> tuple[Network, TrainResult]:
-        """Train a network.
+        """Train a network. A frozen encoder reads each note once, and is kept with what it read.
 
         Args:
             train: coded encounters to learn from.
@@ -104,7 +116,7 @@ class Network:
             seed: of every random choice.
             folder: of the run; a run that was stopped goes on from there.
             tell: told what is being done.
-            encoder: puts another encoder into the fresh model, such as one that several networks share.
+            shared: a frozen encoder that several networks share, with what it has read for them.
 
         Raises:
             CorpusError: no code is frequent enough to be learnt.
@@ -117,18 +129,26 @@ class Network:
         tokenizer = _tokenizer(config, encounters)
         torch.manual_seed(seed)
         model = _build(config, tokenizer, list(kept), titles)
-        model = encoder(model) if encoder else model
+        if shared or _is_frozen(config):
+            model = CodingModel(shared or RememberedEncoder(model.encoder), model.head)
         trainer_config = replace(config.trainer, seed=config.trainer.seed + seed)
         result = Trainer(tokenizer, list(kept)).fit(
             model, encounters, [as_encounter(example) for example in dev] or None, trainer_config, folder, progress=tell
         )
         return Network(config, tokenizer, kept, model.eval()), result
 
+    def forgetful(self) -> Network:
+        """The network without the notes that its encoder read in training."""
+        encoder = self.model.encoder
+        if not isinstance(encoder, RememberedEncoder):
+            return self
+        return replace(self, model=CodingModel(encoder.encoder, self.model.head).eval())
+
     def score(self, stream: TokenStream) -> Scores:
         """The best codes of an encounter, with their scores."""
         encounter = Encounter(stream.encounter_id, tuple(document.note for document in stream.documents))
         top, most = self.config.candidates, self.config.trainer.max_tokens
-        (found,) = predict_scores(self.model, [encounter], self.tokenizer, top=top, max_tokens=most)
+        (found,) = predict_scores(self._reader, [encounter], self.tokenizer, top=top, max_tokens=most)
         return Scores(found.tokens, found.labels, found.scores)
 
     def mentions(self, stream: TokenStream, scores: Scores, least: float) -> dict[str, list[Mention]]:
@@ -142,7 +162,9 @@ class Network:
         wanted = {int(n): float(s) for n, s in zip(scores.numbers, scores.scores, strict=True) if s >= least}
         if not wanted or isinstance(self.config.head, DirectConfig):
             return {}
-        attended = attended_tokens(self.model, scores.tokens, list(wanted), top=_ATTENDED, pad_id=self.tokenizer.pad_id)
+        attended = attended_tokens(
+            self._reader, scores.tokens, list(wanted), top=_ATTENDED, pad_id=self.tokenizer.pad_id
+        )
         labels, words = self.labels, _WordsOfTokens(stream, scores.tokens)
         return {
             labels[number]: mentions
@@ -151,11 +173,16 @@ class Network:
         }
 
     def save(self, folder: Path) -> None:
-        """Write it into a model folder that is being built; an encoder that was not trained is not written again."""
+        """Write it into a model folder that is being built, but for the weights of MiniLM where it was not trained."""
         (folder / "network.toml").write_text(to_toml(self.config), encoding="utf-8")
         write_json(folder / "network_labels.json", dict(self.label_counts))
         save_tokenizer(self.tokenizer, folder / "tokenizer.json")
-        save_tensors(_own_weights(self.model), folder / "network.safetensors")
+        model = self.forgetful().model
+        if _brings_encoder(self.config) and isinstance(model.encoder, Transformer):
+            write_json(folder / "encoder.json", describe_transformer(model.encoder))
+        packaged = _packaged_weights(self.config, model)
+        own = {name: tensor for name, tensor in weights_of(model).items() if name not in packaged}
+        save_tensors(own, folder / "network.safetensors")
 
     @staticmethod
     def load(folder: ModelFolder, titles: TitleTable) -> Network:
@@ -168,12 +195,10 @@ class Network:
         config = dataclass_from_mapping(NetworkConfig, read_toml(file), str(file))
         tokenizer = load_tokenizer(folder.file("tokenizer.json"))
         counts = {str(code): int(count) for code, count in read_json(folder.file("network_labels.json")).items()}
-        model = _build(_without_starts(config), tokenizer, list(counts), titles)
+        described = read_json(folder.file("encoder.json")) if _brings_encoder(config) else None
+        model = _build(_without_starts(config), tokenizer, list(counts), titles, described)
         file = folder.file("network.safetensors")
-        weights = load_tensors(file)
-        frozen = {name: tensor for name, tensor in weights_of(model).items() if name not in weights}
-        unsaved = frozen if _is_frozen(config) else {}
-        put_weights(model, {**unsaved, **weights}, file)
+        put_weights(model, _packaged_weights(config, model) | load_tensors(file), file)
         return Network(config, tokenizer, counts, model.eval())
 
 
@@ -181,11 +206,6 @@ def as_encounter(example: TrainingExample) -> Encounter:
     """The encounter that an example was made of."""
     notes = tuple(document.note for document in example.stream.documents)
     return Encounter(example.stream.encounter_id, notes, example.codes, example.group_id)
-
-
-def remember(model: CodingModel) -> CodingModel:
-    """The model with an encoder that reads each note once."""
-    return CodingModel(RememberedEncoder(model.encoder), model.head)
 
 
 def _tokenizer(config: NetworkConfig, encounters: Sequence[Encounter]) -> Tokenizer:
@@ -210,15 +230,21 @@ def _tokenizer(config: NetworkConfig, encounters: Sequence[Encounter]) -> Tokeni
             assert_never(config.tokens)
 
 
-def _build(config: NetworkConfig, tokenizer: Tokenizer, labels: list[str], titles: TitleTable) -> CodingModel:
+def _build(
+    config: NetworkConfig,
+    tokenizer: Tokenizer,
+    labels: list[str],
+    titles: TitleTable,
+    encoder: Mapping[str, Any] | None = None,
+) -> CodingModel:
     vectors: Tensor | None = None
     file = config.tokens.vectors if isinstance(config.tokens, WordsConfig) else None
     if file is not None and isinstance(tokenizer, WordTokenizer):
         vectors = torch.from_numpy(read_word_vectors(file, tokenizer.words).matrix)
     own = not isinstance(config.encoder, TransformerConfig)
     size = tokenizer.vocabulary_size if own else None
-    encoder = build_encoder(config.encoder, vocabulary_size=size, word_vectors=vectors)
-    described = _describe(config, encoder, tokenizer, labels, titles)
+    built = build_encoder(config.encoder, vocabulary_size=size, word_vectors=vectors, described=encoder)
+    described = _describe(config, built, tokenizer, labels, titles)
     paths = [_ancestors(code) for code in labels]
     joint, tied = isinstance(config.head, JointLabelAttentionConfig), getattr(config.head, "tied", False)
     known = Labels(
@@ -227,7 +253,7 @@ def _build(config: NetworkConfig, tokenizer: Tokenizer, labels: list[str], title
         number_paths(paths) if tied else None,
         number_names([path[-1] for path in paths]) if joint else None,
     )
-    return CodingModel(encoder, build_head(config.head, encoder.hidden_size, known))
+    return CodingModel(built, build_head(config.head, built.hidden_size, known))
 
 
 def _describe(
@@ -263,16 +289,15 @@ def _is_frozen(config: NetworkConfig) -> bool:
     return isinstance(config.encoder, TransformerConfig) and config.encoder.frozen
 
 
-def _own_weights(model: CodingModel) -> dict[str, Tensor]:
-    """Weights and buffers, but for those of an encoder that was not trained."""
-    inner: nn.Module = model.encoder
-    if isinstance(inner, RememberedEncoder):
-        model = CodingModel(inner.encoder, model.head)
-    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
-    weights = weights_of(model)
-    if not frozen:
-        return weights
-    return {name: tensor for name, tensor in weights.items() if not name.startswith("encoder.")}
+def _brings_encoder(config: NetworkConfig) -> bool:
+    """Whether a model folder holds its transformer whole: all do, but for a frozen MiniLM, which a package holds."""
+    return isinstance(config.encoder, TransformerConfig) and not (_is_frozen(config) and config.encoder.name == MINILM)
+
+
+def _packaged_weights(config: NetworkConfig, model: CodingModel) -> dict[str, Tensor]:
+    if not _is_frozen(config) or _brings_encoder(config):
+        return {}
+    return {name: tensor for name, tensor in weights_of(model).items() if name.startswith("encoder.")}
 
 
 class _WordsOfTokens:
@@ -304,7 +329,3 @@ def _mentions(
         Mention(tuple(run), min(1.0, score * sum(weights[word] for word in run)), stream.surface(run[0], run[-1]))
         for run in runs
     ]
-
-
-def silent(stage: str, share: float) -> None:
-    """Progress for nobody."""

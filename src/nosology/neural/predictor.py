@@ -66,13 +66,13 @@ class NeuralPredictor:
             network, _ = Network.fit(
                 train, held, config, titles, seed=task.seed, folder=work / "network", tell=task.tell
             )
-        predictor = NeuralPredictor(network)
-        found = [(predictor.network.score(example.stream), example.code_set) for example in held]
+        found = [(network.score(example.stream), example.code_set) for example in held]
         labels = network.labels
         right = [labels[number] in gold for scores, gold in found for number in scores.numbers.tolist()]
         scores = np.concatenate([np.zeros(0), *(scores.scores for scores, _ in found)]).astype(np.float64)
         gold_count = sum(len(gold) for _, gold in found)
         seen = np.ones(len(scores), dtype=np.bool_)
+        predictor = NeuralPredictor(network.forgetful())
         return Fitted(predictor, HeldOut(scores, np.array(right, dtype=np.bool_), seen, gold_count), KnowledgeBase())
 
     def save(self, folder: Path) -> None:

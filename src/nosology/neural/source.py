@@ -10,7 +10,7 @@ import numpy as np
 from nosology.knowledge.base import Source
 from nosology.knowledge.stream import TokenStream
 from nosology.neural.network import Network
-from nosology.ranking.source import Arrays, SourceOutput
+from nosology.ranking.source import SourceOutput
 
 FEATURES = ("score", "logit", "rank", "part_of_best", "category_rank")
 _CATEGORY = 3
@@ -55,10 +55,6 @@ class NeuralSource:
     def mined(self) -> Iterable[tuple[str, str, Source]]:
         return ()
 
-    def state(self) -> tuple[Arrays, dict[str, list[str]]]:
-        """Nothing: ``Network.save`` writes it."""
-        return {}, {}
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ReadSource:
@@ -85,9 +81,6 @@ class ReadSource:
 
     def mined(self) -> Iterable[tuple[str, str, Source]]:
         return ()
-
-    def state(self) -> tuple[Arrays, dict[str, list[str]]]:
-        raise NotImplementedError("answers of a cross-fitting are not kept")
 
 
 def _ranks_by_category(codes: Sequence[str]) -> list[int]:

@@ -101,7 +101,7 @@ class KeyTable:
 
     @staticmethod
     def from_state(arrays: Arrays, strings: dict[str, list[str]]) -> KeyTable:
-        return KeyTable(strings["texts"], strings["codes"], **arrays)  # type: ignore[arg-type]
+        return KeyTable(strings["texts"], strings["codes"], **arrays)
 
 
 class KeyFinder:

@@ -91,7 +91,7 @@ class SourceOutput:
 
 
 class CandidateSource(Protocol):
-    """A fitted source. Its class also has ``fit(training, ...)`` and ``from_state(arrays, strings)``."""
+    """A fitted source."""
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -110,6 +110,10 @@ class CandidateSource(Protocol):
     def mined(self) -> Iterable[tuple[str, str, Source]]:
         """(words, code, kind) of the expressions that it learnt, for the knowledge base."""
         ...
+
+
+class ArraySource(CandidateSource, Protocol):
+    """A source that is arrays and strings. Its class also has ``fit(training, ...)`` and ``from_state(*state)``."""
 
     def state(self) -> tuple[Arrays, dict[str, list[str]]]:
         """Everything it needs at prediction time, as plain arrays and lists of strings (saved as npz and JSON)."""

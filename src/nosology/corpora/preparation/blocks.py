@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 from nosology.corpora.preparation.manifest import FileFacts
 from nosology.errors import CorpusError
@@ -99,7 +99,7 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
         coming = pool.submit(next, items, done)
         while (item := coming.result()) is not done:
             coming = pool.submit(next, items, done)
-            yield item  # type: ignore[misc]
+            yield cast(Item, item)
     finally:
         # Not waited for: after an error the garbage collector may end this generator in any thread, one that is just
         # being started among them, and to join another thread there can wait for ever.
