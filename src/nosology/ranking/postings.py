@@ -41,17 +41,26 @@ class Postings:
 
     def gather(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
         """The entries of some rows: which of ``rows`` each belongs to, its column, its value."""
-        starts = self.pointers[rows]
-        lengths = self.pointers[rows + 1] - starts
-        before = np.concatenate([[0], np.cumsum(lengths)])
-        places = np.repeat(starts - before[:-1], lengths) + np.arange(int(before[-1]))
-        return np.repeat(np.arange(len(rows)), lengths), self.columns.take(places), self.values.take(places)
+        places, lengths = self._places(rows)
+        owners = np.repeat(np.arange(len(rows)), lengths)
+        return owners, self.columns.take(places, mode="clip"), self.values.take(places, mode="clip")
 
     def combine(self, rows: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """``weights @ matrix[rows]``, float64 ``[column]``."""
-        owners, columns, values = self.gather(rows)
-        sums = np.bincount(columns, weights=weights.take(owners) * values, minlength=self.width)
+        places, lengths = self._places(rows)
+        products = np.repeat(weights, lengths)
+        products *= self.values.take(places, mode="clip")
+        sums = np.bincount(self.columns.take(places, mode="clip"), weights=products, minlength=self.width)
         return sums.astype(np.float64, copy=False)
+
+    def _places(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the entries of some rows stand, and how many each row has."""
+        starts = self.pointers.take(rows)
+        lengths = self.pointers.take(rows + 1) - starts
+        after = lengths.cumsum()
+        places = np.arange(int(after[-1]) if len(after) else 0)
+        places += np.repeat(starts + lengths - after, lengths)
+        return places, lengths  # in bounds by construction: takes need not check ("clip")
 
     def state(self) -> Arrays:
         width = np.array([self.width], dtype=np.int64)

@@ -88,10 +88,12 @@ class TermCover:
     by_set: Postings
     by_concept: Postings
     totals: NDArray[np.float64] = field(init=False, repr=False)
+    _scales: NDArray[np.float64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         totals = np.add.reduceat(self.by_set.values.astype(np.float64), self.by_set.pointers[:-1])
         object.__setattr__(self, "totals", totals)
+        object.__setattr__(self, "_scales", 1.0 / totals**2)
 
     @staticmethod
     def of(pointers: NDArray[np.int64], columns: NDArray[np.int64], weights: NDArray[np.float64]) -> TermCover:
@@ -142,10 +144,12 @@ class TermCover:
     def _promising(self, known: NDArray[np.int64], most: NDArray[np.float64]) -> NDArray[np.int64]:
         """Sets that might score well, had one window all the words: an upper bound of their score."""
         bound = self.by_concept.combine(known, most)
-        met = np.flatnonzero(bound)
-        score = bound[met] ** 3 / self.totals[met] ** 2
-        if len(met) > _LOOKED_AT:
-            met = np.sort(met[np.argpartition(-score, _LOOKED_AT)[:_LOOKED_AT]])
+        score = bound * bound * bound * self._scales
+        least = float(np.partition(score, -_LOOKED_AT)[-_LOOKED_AT]) if len(score) > _LOOKED_AT else 0.0
+        met = np.flatnonzero(score >= least if least > 0.0 else score)
+        if len(met) > _LOOKED_AT:  # some are equal to the last one; rare, and slower than the partition alone
+            met = np.flatnonzero(score)
+            met = np.sort(met[np.argpartition(-score[met], _LOOKED_AT)[:_LOOKED_AT]])
         return met
 
     def _mass(
@@ -153,11 +157,14 @@ class TermCover:
     ) -> NDArray[np.float64]:
         """Weight of each set's concepts in each window: float64 ``[window, set]``."""
         owners, columns, values = self.by_set.gather(sets)
-        position = np.minimum(np.searchsorted(known, columns), len(known) - 1)
-        met = np.flatnonzero(known[position] == columns)
-        owners, values = owners[met], values[met]
-        begins = np.flatnonzero(np.diff(owners, prepend=-1))
-        return np.add.reduceat(table[:, position[met]] * values, begins, axis=1)
+        place = np.full(self.by_set.width, -1)
+        place[known] = np.arange(len(known))
+        position = place.take(columns)
+        met = np.flatnonzero(position >= 0)
+        begins = np.flatnonzero(np.diff(owners.take(met), prepend=-1))
+        cells = table.take(position.take(met), axis=1)
+        cells *= values.take(met)
+        return np.add.reduceat(cells, begins, axis=1)
 
 
 def _chances_by_window(
