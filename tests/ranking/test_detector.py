@@ -29,6 +29,28 @@ def test_sums_of_known_words_equal_the_sums_of_all_features(fitted: SpanDetector
         assert fitted.probabilities(stream) == pytest.approx(1 / (1 + np.exp(-odds)))
 
 
+def test_places_are_what_a_walk_over_the_words_says() -> None:
+    texts = (
+        "No fever, CHILLS (Rigor) or pain now at all today here. Denies Cough; no rash (none)",
+        ", ASTHMA. Sin fiebre",
+    )
+    notes = tuple(Note(f"n{number}", text) for number, text in enumerate(texts))
+    stream = build_stream(Encounter("e", notes))
+    features, expected, denied, last, last_end = detector._place_features(), list[list[str]](), "", -9, 0
+    for index, word in enumerate(stream.words):
+        text, start, end = notes[stream.notes[index]].text, int(stream.starts[index]), int(stream.ends[index])
+        is_first = index == 0 or stream.sentences[index] != stream.sentences[index - 1]
+        denied = "" if is_first or index - last > 6 else denied
+        case = ("upper" if text[start:end].isupper() else "capital") if text[start].isupper() else ""
+        opening = "first" if is_first else "after comma or bracket" if set(text[last_end:start]) & set(",(") else ""
+        names = (f"place {5 * index // len(stream)}", case, opening, f"negated {denied}" if denied else "")
+        expected.append([name for name in names if name])
+        denied, last = (word, index) if word in detector._NEGATIONS else (denied, last)
+        last_end = end
+    assert [list(features[place]) for place in detector._places(stream).tolist()] == expected
+    assert {name for names in expected for name in names} >= {"upper", "capital", "first", "negated no", "negated sin"}
+
+
 def test_tells_evidence_from_the_rest_in_new_notes(fitted: SpanDetector) -> None:
     said, true = list[float](), list[bool]()
     for number in range(60, 70):

@@ -12,9 +12,9 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
+from itertools import product
 from threading import Lock
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,11 @@ _NEGATIONS = frozenset(
 )
 _NEGATION_REACH = 6
 _OPENERS = re.compile(r"[,(]")
-_PLACES = 5
+_PARTS = 5
+"""Parts of an encounter of the same length: where a word stands in it."""
+_CASES = ("", "capital", "upper")
+_OPENINGS = ("", "first", "after comma or bracket")
+_NEGATING = ("", *sorted(_NEGATIONS))
 _STEPS = 150
 """Steps of L-BFGS; by then the held-out F1 of words no longer moves, though the loss still does."""
 _LEAST_COUNT = 2
@@ -61,56 +65,64 @@ def _pair_features(shapes: list[str], index: int) -> tuple[str, str, str]:
     return f"p {before} {own}", f"n {own} {after}", f"pp {shapes[index]} {before}"
 
 
-class _Place(NamedTuple):
-    """Where a word stands.
-
-    Args:
-        part: how far into the encounter, 0 to 4.
-        case: "upper", "capital" or empty.
-        opening: "first" in its sentence, "after comma or bracket", or empty.
-        negation: the negating word shortly before it, empty if there is none.
-    """
-
-    part: int
-    case: str
-    opening: str
-    negation: str
+def _places(stream: TokenStream) -> NDArray[np.int64]:
+    """Where each word stands, as a position in ``_place_features()``."""
+    count = len(stream)
+    parts = _PARTS * np.arange(count) // max(1, count)
+    cases = (parts * len(_CASES) + _cases(stream)) * len(_OPENINGS)
+    return (cases + _openings(stream)) * len(_NEGATING) + _negations(stream)
 
 
-def _places(stream: TokenStream) -> list[_Place]:
-    length = max(1, len(stream))
-    found = list[_Place]()
-    sentences, notes = stream.sentence_list, stream.note_list
+@cache
+def _place_features() -> list[tuple[str, ...]]:
+    """The features of every place: the part of the encounter, case, opening, and the negation shortly before it."""
+    kinds = product(range(_PARTS), _CASES, _OPENINGS, _NEGATING)
+    return [
+        (f"place {part}", *filter(None, (case, opening)), *((f"negated {negation}",) if negation else ()))
+        for part, case, opening, negation in kinds
+    ]
+
+
+def _cases(stream: TokenStream) -> NDArray[np.int64]:
     texts = [document.note.text for document in stream.documents]
-    sentence, previous_end, last_negation, negation = -1, 0, 0, ""
-    for index, (word, start, end) in enumerate(
-        zip(stream.words, stream.starts.tolist(), stream.ends.tolist(), strict=True)
-    ):
-        text = texts[notes[index]]
-        case = ("upper" if text[start:end].isupper() else "capital") if text[start].isupper() else ""
-        if sentences[index] != sentence:
-            sentence, negation, opening = sentences[index], "", "first"
-        else:
-            opening = "after comma or bracket" if _OPENERS.search(text, previous_end, start) else ""
-        if index - last_negation > _NEGATION_REACH:
-            negation = ""
-        found.append(_Place(_PLACES * index // length, case, opening, negation))
-        if word in _NEGATIONS:
-            last_negation, negation = index, word
-        previous_end = end
+    words = zip(stream.note_list, *stream.bound_lists, strict=True)
+    upper, capital = _CASES.index("upper"), _CASES.index("capital")
+    cases = [
+        (upper if texts[note][start:end].isupper() else capital) if texts[note][start].isupper() else 0
+        for note, start, end in words
+    ]
+    return np.array(cases, dtype=np.int64)
+
+
+def _openings(stream: TokenStream) -> NDArray[np.int64]:
+    """Whether a word is the first of its sentence, or follows a comma or bracket."""
+    marked = np.zeros(len(stream), dtype=np.bool_)
+    for number, document in enumerate(stream.documents):
+        lower, upper = np.searchsorted(stream.notes, [number, number + 1])
+        marks = np.array([mark.start() for mark in _OPENERS.finditer(document.note.text)], dtype=np.int64)
+        before = np.searchsorted(marks, stream.ends[lower : upper - 1])
+        marked[lower + 1 : upper] = np.searchsorted(marks, stream.starts[lower + 1 : upper]) > before
+    openings = np.where(marked, _OPENINGS.index("after comma or bracket"), 0)
+    openings[np.diff(stream.sentences, prepend=-1) != 0] = _OPENINGS.index("first")
+    return openings
+
+
+def _negations(stream: TokenStream) -> NDArray[np.int64]:
+    """The negating word shortly before each word, in its sentence."""
+    found = np.zeros(len(stream), dtype=np.int64)
+    for index in [index for index, word in enumerate(stream.words) if word in _NEGATIONS]:
+        reached = slice(index + 1, index + 1 + _NEGATION_REACH)
+        inside = stream.sentences[reached] == stream.sentences[index]
+        found[reached][inside] = _NEGATING.index(stream.words[index])
     return found
-
-
-def _place_features(place: _Place) -> list[str]:
-    negated = (f"negated {place.negation}",) if place.negation else ()
-    return [f"place {place.part}", *filter(None, (place.case, place.opening)), *negated]
 
 
 def _features(stream: TokenStream) -> Iterable[list[str]]:
     words = [_EDGE, _EDGE, *stream.words, _EDGE, _EDGE]
     shapes = [_EDGE, _EDGE, *map(skeleton, stream.words), _EDGE, _EDGE]
-    for index, place in enumerate(_places(stream)):
-        row = [*_own_features(stream.words[index]), *_pair_features(shapes, index), *_place_features(place)]
+    of_places = _place_features()
+    for index, place in enumerate(_places(stream).tolist()):
+        row = [*_own_features(stream.words[index]), *_pair_features(shapes, index), *of_places[place]]
         for offset in _OFFSETS:
             row += _neighbour_features(words[index + 2 + offset], offset)
         yield row
@@ -154,8 +166,9 @@ class _WordWeights:
         with self._lock:
             if len(self._number_of) >= _REMEMBERED:
                 self._number_of.clear()
-            known = self._number_of
-            numbers = [known[word] if word in known else self._learn(word) for word in words]
+            numbers = list(map(self._number_of.get, words))
+            if None in numbers:
+                numbers = [self._number_of[word] if word in self._number_of else self._learn(word) for word in words]
             rows = np.array(numbers, dtype=np.int64)
             return self._weights[rows], self._shapes[rows]
 
@@ -238,7 +251,6 @@ class SpanDetector:
     _last: list[tuple[TokenStream, NDArray[np.float64]]] = field(
         init=False, repr=False, default_factory=list[tuple[TokenStream, NDArray[np.float64]]]
     )
-    _of_places: dict[_Place, float] = field(init=False, repr=False, default_factory=dict[_Place, float])
 
     @staticmethod
     def fit(training: TrainingSet) -> SpanDetector | None:
@@ -303,7 +315,7 @@ class SpanDetector:
         for column, offset in enumerate(_OFFSETS, 1):
             totals += of_word[2 + offset : count + 2 + offset, column]
         totals += of_pair[1 : count + 1, 0] + of_pair[2 : count + 2, 1] + of_pair[:count, 2]
-        totals += [self._place_weight(place) for place in _places(stream)]
+        totals += self._of_places.take(_places(stream))
         return 1.0 / (1.0 + np.exp(-np.clip(totals, -30.0, 30.0)))
 
     @cached_property
@@ -314,12 +326,9 @@ class SpanDetector:
     def _words(self) -> _WordWeights:
         return _WordWeights(self._weight_of, self._pairs.number_of)
 
-    def _place_weight(self, place: _Place) -> float:
-        known = self._of_places.get(place)
-        if known is None:
-            known = sum(self._weight_of.get(name, 0.0) for name in _place_features(place))
-            self._of_places[place] = known
-        return known
+    @cached_property
+    def _of_places(self) -> NDArray[np.float64]:
+        return np.array([sum(self._weight_of.get(name, 0.0) for name in names) for names in _place_features()])
 
     def state(self) -> tuple[Arrays, dict[str, list[str]]]:
         return {"weights": self.weights, "bias": np.array([self.bias])}, {"names": self.names}
