@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from nosology.cli.main import run
-from nosology.config import TfidfConfig, load_recipe
+from nosology.config import CorpusConfig, SimulatedMimic3Config, TfidfConfig, load_recipe
+from nosology.corpora import open_corpus
 from nosology.errors import ConfigError, CorpusError
 from nosology.evaluation import BootstrapPlan
-from nosology.experiments import declaration
+from nosology.experiments import declaration, runner
 from nosology.experiments.clock import Clock, duration
 from nosology.experiments.declaration import Arm, Experiment, experiment_names, find_experiment
 from nosology.experiments.overrides import override
@@ -28,7 +29,6 @@ from nosology.experiments.report_files import write_results
 from nosology.experiments.result_page import parts_of, write_part
 from nosology.experiments.runner import Request, run_experiment
 from nosology.experiments.runs import code_digest
-from nosology.experiments.simulated_mimic import SimulatedMimic3
 from nosology.shipped_recipes import shipped_recipes
 from tiny_corpus import TABLE, write_table
 
@@ -242,28 +242,25 @@ def test_every_declared_recipe_loads(name: str, tmp_path: Path) -> None:
     for arms in experiment.arms.values():
         for arm in arms:
             assert arm.recipe in shipped_recipes()
-            arm.load(tmp_path, tmp_path)
+            arm.load(tmp_path)
 
 
-def test_an_experiment_makes_its_simulated_corpus_once(tmp_path: Path) -> None:
-    made = SimulatedMimic3(60)
-    options: dict[str, object] = {"corpus.reader": "prepared", "training.folds": 2}
-    arms = tuple(Arm("MIMIC", name, f"{name}_simulated", options, made) for name in ("prior", "neighbours"))
+def test_arms_share_a_corpus_that_is_simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = list[CorpusConfig]()
+    monkeypatch.setattr(runner, "open_corpus", lambda config: read.append(config) or open_corpus(config))
+    options: dict[str, object] = {
+        "corpus.reader": "simulated_mimic3",
+        "corpus.admissions": 60,
+        "corpus.words": 200,
+        "training.folds": 2,
+    }
+    arms = tuple(Arm("MIMIC", name, f"{name}_simulated", options) for name in ("prior", "neighbours"))
     experiment = Experiment("x", "y", "prior", {"cpu": arms, "full": ()}, split="train")
-    (tmp_path / "corpora" / ".raw-of-a-killed-run").mkdir(parents=True)
-    stages = list[str]()
-
-    def carry() -> str:
-        results = run_experiment(
-            experiment, request(tmp_path, 0), progress=lambda stage, share: stages.append(stage), tell=lambda _: None
-        )
-        return str(results.to_dict()["tables"])
-
-    first = carry()
-    assert [path.name for path in (tmp_path / "corpora").iterdir()] == [made.folder(tmp_path).name]
-    told = len(stages)
-    assert carry() == first
-    assert len(stages) - told < 5
+    results = run_experiment(experiment, request(tmp_path, 0), progress=lambda *_: None, tell=lambda _: None)
+    assert read == [SimulatedMimic3Config(admissions=60, words=200)]
+    again = run_experiment(experiment, request(tmp_path, 0), progress=lambda *_: None, tell=lambda _: None)
+    assert all(run.reused for runs in again.runs.values() for run in runs)
+    assert again.to_dict()["tables"] == results.to_dict()["tables"]
 
 
 # --- parts ----------------------------------------------------------------------------------------------------------

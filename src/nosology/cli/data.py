@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from nosology.config import CodiespConfig, Recipe, SimulatedConfig
+from nosology.config import AnySimulatedConfig, CodiespConfig, Recipe
 from nosology.errors import ConfigError
 from nosology.types import Corpus, SkippedRecord
 
@@ -29,7 +29,7 @@ def recipe_with_data(recipe: Recipe, data: Path | None) -> Recipe:
     Raises:
         ConfigError: ``--data`` for the simulated corpus, which reads none.
     """
-    if isinstance(recipe.corpus, SimulatedConfig):
+    if isinstance(recipe.corpus, AnySimulatedConfig):
         if data is not None:
             raise ConfigError("the simulated corpus reads no data; leave out --data, or choose another recipe")
         return recipe

@@ -165,7 +165,7 @@ def _prepare_by_recipe(
 ) -> tuple[Manifest, bool]:
     from dataclasses import asdict
 
-    from nosology.config import PreparedConfig, SimulatedConfig, load_recipe
+    from nosology.config import AnySimulatedConfig, PreparedConfig, load_recipe
     from nosology.corpora import open_corpus
     from nosology.corpora.preparation.readers import READERS, ReadCorpus, prepare_corpus
     from nosology.errors import ConfigError
@@ -177,7 +177,7 @@ def _prepare_by_recipe(
         known = ", ".join(["mimic3", "mimic4", *READERS])
         raise ConfigError(f"{name!r} is no corpus and no recipe; known: {known}, or a recipe") from None
     section = load_recipe(path).corpus
-    if isinstance(section, SimulatedConfig | PreparedConfig):
+    if isinstance(section, AnySimulatedConfig | PreparedConfig):
         raise ConfigError(f"{name}: its corpus reads no raw files; choose a recipe that does")
     options |= {key: value for key, value in asdict(section).items() if key != "path"}
 

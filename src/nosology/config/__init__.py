@@ -14,6 +14,7 @@ from nosology.config.reading import dataclass_from_mapping, read_toml
 from nosology.config.recipe import Recipe, load_recipe
 from nosology.config.rules import Section, above, at_least, between, not_empty, rule
 from nosology.config.sections import (
+    AnySimulatedConfig,
     CalibrationConfig,
     CandidatesConfig,
     CodiespConfig,
@@ -26,6 +27,7 @@ from nosology.config.sections import (
     RankerConfig,
     RankerModelConfig,
     SimulatedConfig,
+    SimulatedMimic3Config,
     TabularConfig,
     TfidfConfig,
     TrainingConfig,
@@ -33,6 +35,7 @@ from nosology.config.sections import (
 from nosology.config.writing import to_toml
 
 __all__ = [
+    "AnySimulatedConfig",
     "CalibrationConfig",
     "CandidatesConfig",
     "CodiespConfig",
@@ -49,6 +52,7 @@ __all__ = [
     "Recipe",
     "Section",
     "SimulatedConfig",
+    "SimulatedMimic3Config",
     "TabularConfig",
     "TfidfConfig",
     "TrainingConfig",

@@ -8,6 +8,7 @@ from pathlib import Path
 from nosology.config.reading import dataclass_from_mapping, read_toml
 from nosology.config.rules import Section
 from nosology.config.sections import (
+    AnySimulatedConfig,
     CalibrationConfig,
     CandidatesConfig,
     CorpusConfig,
@@ -15,7 +16,6 @@ from nosology.config.sections import (
     ModelConfig,
     RankerConfig,
     RankerModelConfig,
-    SimulatedConfig,
     TrainingConfig,
 )
 from nosology.errors import ConfigError
@@ -56,7 +56,7 @@ class Recipe(Section):
 
     def with_data(self, path: str | Path) -> Recipe:
         """This recipe with its corpus at ``path``; the simulated corpus has no path and stays as it is."""
-        if isinstance(self.corpus, SimulatedConfig):
+        if isinstance(self.corpus, AnySimulatedConfig):
             return self
         return replace(self, corpus=replace(self.corpus, path=str(path)))
 
@@ -87,6 +87,6 @@ def load_recipe(path: str | Path) -> Recipe:
     """
     recipe = dataclass_from_mapping(Recipe, read_toml(path), str(path))
     corpus = recipe.corpus
-    if isinstance(corpus, SimulatedConfig) or corpus.path is None:
+    if isinstance(corpus, AnySimulatedConfig) or corpus.path is None:
         return recipe
     return recipe.with_data(Path(path).absolute().parent / corpus.path)

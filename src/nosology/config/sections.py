@@ -79,6 +79,27 @@ class SimulatedConfig(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class SimulatedMimic3Config(Section):
+    """A simulated MIMIC-III with its shapes and code frequencies, prepared as the real one is; needs no data.
+
+    Args:
+        reader: chooses this section.
+        admissions: with a discharge summary, before those without a kept code are left out.
+        variant: "50" keeps the 50 most frequent codes, "full" all.
+        words: kept of each note, from its beginning; left out, all.
+        seed: of patients and notes, apart from the training's.
+    """
+
+    reader: Literal["simulated_mimic3"] = "simulated_mimic3"
+    admissions: int = field(default=2000, metadata=between(10, 100_000))
+    variant: Literal["50", "full"] = "50"
+    words: int | None = field(
+        default=None, metadata=rule(lambda value: None if value is None or value >= 1 else f"{value!r} is below 1")
+    )
+    seed: int = field(default=0, metadata=at_least(0))
+
+
+@dataclass(frozen=True, slots=True)
 class PreparedConfig(Section):
     """A folder that `nosology prepare` made (MIMIC-III, MIMIC-IV and others).
 
@@ -91,7 +112,8 @@ class PreparedConfig(Section):
     path: str | None = None
 
 
-CorpusConfig = CodiespConfig | TabularConfig | SimulatedConfig | PreparedConfig
+AnySimulatedConfig = SimulatedConfig | SimulatedMimic3Config
+CorpusConfig = CodiespConfig | TabularConfig | SimulatedConfig | SimulatedMimic3Config | PreparedConfig
 
 
 @dataclass(frozen=True, slots=True)

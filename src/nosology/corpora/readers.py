@@ -7,7 +7,14 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import assert_never, cast
 
-from nosology.config import CodiespConfig, CorpusConfig, PreparedConfig, SimulatedConfig, TabularConfig
+from nosology.config import (
+    CodiespConfig,
+    CorpusConfig,
+    PreparedConfig,
+    SimulatedConfig,
+    SimulatedMimic3Config,
+    TabularConfig,
+)
 from nosology.corpora.codiesp import read_codiesp
 from nosology.corpora.prepared import read_prepared
 from nosology.corpora.reading import OnError
@@ -40,6 +47,8 @@ def open_corpus(config: CorpusConfig, path: str | Path | None = None, *, on_erro
             return _open_tabular(config, _path(path or config.path, config.reader), on_error)
         case SimulatedConfig():
             return _simulate(config)
+        case SimulatedMimic3Config():
+            return _simulate_mimic3(config)
         case PreparedConfig():
             return read_prepared(_path(path or config.path, config.reader))
         case _:
@@ -83,6 +92,12 @@ def _simulate(config: SimulatedConfig) -> Corpus:
     from nosology.corpora.simulation.settings import SimulatedConfig as Settings
 
     return simulate_corpus(Settings(n_admissions=config.encounters, n_codes=config.codes, seed=config.seed))
+
+
+def _simulate_mimic3(config: SimulatedMimic3Config) -> Corpus:
+    from nosology.corpora.simulated_mimic import simulate_mimic3
+
+    return simulate_mimic3(config.admissions, config.variant, words=config.words, seed=config.seed)
 
 
 def _open_tabular(config: TabularConfig, path: Path, on_error: OnError) -> Corpus:

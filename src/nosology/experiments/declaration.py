@@ -8,28 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import Literal, cast
 
-from nosology.config import CodiespConfig, Recipe, SimulatedConfig, load_recipe
+from nosology.config import AnySimulatedConfig, CodiespConfig, Recipe, load_recipe
 from nosology.errors import ConfigError
 from nosology.experiments import declared
 from nosology.experiments.overrides import override
-from nosology.experiments.runs import Progress
 from nosology.shipped_recipes import find_recipe
 
 Size = Literal["cpu", "full"]
-
-
-class MadeCorpus(Protocol):
-    """A prepared corpus that an experiment makes for itself; ``SimulatedMimic3`` is one."""
-
-    def folder(self, corpora: Path) -> Path:
-        """Where it lies among made corpora."""
-        ...
-
-    def make(self, corpora: Path, progress: Progress) -> None:
-        """Make it, unless it is there."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,32 +28,29 @@ class Arm:
         method: its row there, no method twice in a table.
         recipe: the name of a shipped recipe, or a recipe file.
         overrides: keys changed, by dotted name, e.g. ``{"model.words": 1}``.
-        made: the corpus, where the experiment makes it; ``None`` where it is data.
     """
 
     corpus: str
     method: str
     recipe: str
     overrides: Mapping[str, object] = field(default_factory=dict[str, object])
-    made: MadeCorpus | None = None
 
     @property
     def name(self) -> str:
         """Of its runs' folders."""
         return f"{slug(self.corpus)}-{slug(self.method)}"
 
-    def load(self, data: Path | None, corpora: Path) -> Recipe:
+    def load(self, data: Path | None) -> Recipe:
         """Its recipe, with the corpus in its place.
 
         Args:
             data: the folder that holds ``codiesp`` and whatever else recipes name by relative paths.
-            corpora: the folder of made corpora.
 
         Raises:
             ConfigError: the recipe or an override is wrong, or its corpus has no place.
         """
         recipe = override(load_recipe(find_recipe(self.recipe)), self.overrides, f"arm {self.method!r}")
-        return _placed(recipe, data) if self.made is None else recipe.with_data(self.made.folder(corpora))
+        return _placed(recipe, data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +111,7 @@ def slug(text: str) -> str:
 
 def _placed(recipe: Recipe, data: Path | None) -> Recipe:
     corpus = recipe.corpus
-    if isinstance(corpus, SimulatedConfig):
+    if isinstance(corpus, AnySimulatedConfig):
         return recipe
     if data is None:
         raise ConfigError(f"the reader {corpus.reader!r} needs its data: give --data, or set NOSOLOGY_DATA")

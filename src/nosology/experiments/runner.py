@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nosology import __version__
-from nosology.config import CorpusConfig, Recipe
+from nosology.config import AnySimulatedConfig, CorpusConfig, Recipe
 from nosology.corpora import open_corpus
 from nosology.errors import ConfigError, CorpusError
 from nosology.evaluation import BootstrapPlan, count_codes, judge_predictions
@@ -26,7 +26,7 @@ class Request:
         size: of it.
         seeds: of the trainings.
         data: the data folder, where it is known.
-        work: the folder that keeps finished runs, in ``runs``, and made corpora, in ``corpora``; must exist.
+        work: the folder that keeps finished runs, in ``runs``; must exist.
         plan: of intervals and tests.
 
     Raises:
@@ -129,8 +129,9 @@ def run_experiment(
         CorpusError: data are missing or broken; told before anything is trained.
     """
     arms = experiment.arms[request.size]
-    corpora, runs_folder = _folders(request.work)
-    rows = _read(arms, [arm.load(request.data, corpora) for arm in arms], experiment.split, corpora, progress)
+    runs_folder = request.work / "runs"
+    runs_folder.mkdir(exist_ok=True)
+    rows = _read(arms, [arm.load(request.data) for arm in arms], experiment.split, progress)
     material_of = _by_corpus(arms, rows)
     runs = run_grid(rows, request.seeds, work=runs_folder, progress=progress, tell=tell)
     scores = list[CorpusScores]()
@@ -140,22 +141,13 @@ def run_experiment(
     return Results(experiment, request, tuple(scores), runs)
 
 
-def _folders(work: Path) -> tuple[Path, Path]:
-    found = work / "corpora", work / "runs"
-    for folder in found:
-        folder.mkdir(exist_ok=True)
-    return found
-
-
-def _read(arms: Sequence[Arm], recipes: Sequence[Recipe], split: str, corpora: Path, progress: Progress) -> list[Row]:
-    """Every corpus, each read once: data first, which may be missing, then what has to be made."""
+def _read(arms: Sequence[Arm], recipes: Sequence[Recipe], split: str, progress: Progress) -> list[Row]:
+    """Every corpus, each read once: data first, which may be missing, then what is simulated."""
     known: dict[CorpusConfig, Material] = {}
     pairs = list(zip(arms, recipes, strict=True))
-    for arm, recipe in sorted(pairs, key=lambda pair: pair[0].made is not None):
+    for arm, recipe in sorted(pairs, key=lambda pair: isinstance(pair[1].corpus, AnySimulatedConfig)):
         if recipe.corpus in known:
             continue
-        if arm.made is not None:
-            arm.made.make(corpora, progress)
         progress(f"reading {arm.corpus}", -1.0)
         corpus = open_corpus(recipe.corpus)
         known[recipe.corpus] = Material(corpus.split("train"), corpus.split(split))

@@ -21,7 +21,7 @@ from typing import Any
 
 import nosology
 from nosology.coder import Coder
-from nosology.config import Recipe, SimulatedConfig, to_toml
+from nosology.config import AnySimulatedConfig, Recipe, to_toml
 from nosology.errors import ConfigError, PredictionsError
 from nosology.evaluation import Predictions, read_predictions, write_predictions
 from nosology.types import CodedEncounter, Corpus
@@ -169,7 +169,7 @@ def _digest(*parts: str) -> str:
 
 def without_path(recipe: Recipe) -> Recipe:
     """The recipe without the place of its data on this machine."""
-    if isinstance(recipe.corpus, SimulatedConfig):
+    if isinstance(recipe.corpus, AnySimulatedConfig):
         return recipe
     return replace(recipe, corpus=replace(recipe.corpus, path=None))
 

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from nosology.codes import SYSTEMS, CodeSystem, open_code_system
-from nosology.config import Recipe, SimulatedConfig
+from nosology.config import AnySimulatedConfig, Recipe
 from nosology.errors import ConfigError
 from nosology.knowledge.base import Expression, KnowledgeBase
 from nosology.knowledge.sources import expressions_from_code_table, read_term_list
@@ -52,7 +52,7 @@ def _from_term_lists(systems: Sequence[CodeSystem], recipe: Recipe) -> Iterator[
 
 def _beside_data(name: str, recipe: Recipe) -> Path:
     """A path of the recipe, seen from the folder of its corpus."""
-    if isinstance(recipe.corpus, SimulatedConfig) or recipe.corpus.path is None:
+    if isinstance(recipe.corpus, AnySimulatedConfig) or recipe.corpus.path is None:
         base = Path.cwd()
     else:
         corpus = Path(recipe.corpus.path)

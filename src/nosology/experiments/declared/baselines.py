@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from nosology.experiments.declaration import Arm, Experiment
-from nosology.experiments.simulated_mimic import SimulatedMimic3
 
 DEFAULT = "default coder"
 _METHODS = {DEFAULT: "", "logistic regressions": "tfidf_", "nearest neighbours": "neighbours_", "label prior": "prior_"}
@@ -19,9 +18,9 @@ def _codiesp() -> tuple[Arm, ...]:
     )
 
 
-def _simulated(corpus: str, made: SimulatedMimic3) -> tuple[Arm, ...]:
-    prepared = {"corpus.reader": "prepared"}
-    return tuple(Arm(corpus, method, f"{prefix}simulated", prepared, made) for method, prefix in _METHODS.items())
+def _simulated(corpus: str, admissions: int, variant: str = "50") -> tuple[Arm, ...]:
+    mimic = {"corpus.reader": "simulated_mimic3", "corpus.admissions": admissions, "corpus.variant": variant}
+    return tuple(Arm(corpus, method, f"{prefix}simulated", mimic) for method, prefix in _METHODS.items())
 
 
 EXPERIMENT = Experiment(
@@ -33,11 +32,11 @@ EXPERIMENT = Experiment(
     reference=DEFAULT,
     bands_on={_FIFTY: "published", _ALL: "published"},
     arms={
-        "cpu": (*_codiesp(), *_simulated(_FIFTY, SimulatedMimic3(2000))),
+        "cpu": (*_codiesp(), *_simulated(_FIFTY, 2000)),
         "full": (
             *_codiesp(),
-            *_simulated(_FIFTY, SimulatedMimic3(11_000)),
-            *_simulated(_ALL, SimulatedMimic3(11_000, "full")),
+            *_simulated(_FIFTY, 11_000),
+            *_simulated(_ALL, 11_000, "full"),
         ),
     },
 )
