@@ -174,7 +174,6 @@ def test_the_command_writes_tables_and_plots(tmp_path: Path, capsys: pytest.Capt
     files = {path.name for path in (tmp_path / "new" / "out").iterdir()}
     assert files == {
         "runs",
-        "corpora",
         "results.md",
         "results.tex",
         "results.csv",
