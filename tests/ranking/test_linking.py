@@ -58,7 +58,8 @@ def _slowly(linker: Linker, table: KeyTable, reading: Reading, spans: list[tuple
         nearest = sorted((-value, number) for number, value in enumerate(row.tolist()) if value >= 0.3)[:12]
         best, votes, voters = defaultdict[str, float](float), defaultdict[str, float](float), Counter[str]()
         for value, number in nearest:
-            pairs = [(table.codes[code], times) for code, times in table.votes(number)]
+            entry = table.entry(number)
+            pairs = [(table.codes[code], times) for code, times in zip(entry.codes, entry.times, strict=True)]
             total = sum(times for _, times in pairs)
             for code, times in pairs:
                 best[code] = max(best[code], -value * math.sqrt(times / total))

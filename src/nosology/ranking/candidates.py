@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from nosology.knowledge.stream import TokenStream
 from nosology.ranking import priors
 from nosology.ranking.competition import FEATURES, competition
 from nosology.ranking.priors import CodePriors
-from nosology.ranking.source import CandidateSource, Mention
+from nosology.ranking.source import CandidateSource, Mention, join
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +67,7 @@ class CandidateGenerator:
 
     def propose(self, stream: TokenStream) -> Proposal:
         """The union of all sources' candidates; a source that does not know one leaves zeros in its row."""
-        outputs = [source.candidates(stream) for source in self.sources]
-        codes = list(dict.fromkeys(code for output in outputs for code in output.codes))
-        row_of = {code: row for row, code in enumerate(codes)}
-        blocks = list[NDArray[np.float32]]()
-        mentions = defaultdict[str, list[Mention]](list)
-        for source, output in zip(self.sources, outputs, strict=True):
-            block = np.zeros((len(codes), len(source.feature_names)), dtype=np.float32)
-            if output.codes:
-                block[[row_of[code] for code in output.codes]] = output.features
-            blocks.append(block)
-            for code, found in output.mentions.items():
-                mentions[code] += found
-        blocks.append(self.code_priors.features(codes, len(stream)))
-        blocks.append(competition(codes, mentions))
-        return Proposal(codes, np.hstack(blocks), mentions)
+        found = join([source.candidates(stream) for source in self.sources])
+        known = self.code_priors.features(found.codes, len(stream))
+        features = np.hstack([found.features, known, competition(found.codes, found.mentions)])
+        return Proposal(found.codes, features, found.mentions)

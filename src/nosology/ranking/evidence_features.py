@@ -104,30 +104,25 @@ def hits_by_code(
     """
     assertions = _assertions(found, reading.stream)
     reasons = defaultdict[str, list[tuple[Hit, int]]](list)
-    codes_of = {number: {code for code, _ in table.votes(number)} for number in found}
     length = max(1, len(reading.stream))
     for number, matches in found.items():
+        entry, best = table.entry(number), matches[0]
         looseness = 0 if any(match.is_tight for match in matches) else 1
-        times = int(table.found[looseness, number])
-        votes = table.votes(number)
-        total = sum(count for _, count in votes)
-        gold = table.pair_gold[looseness, table.pointers[number] : table.pointers[number + 1]].tolist()
-        marked = (int(table.marked[number]) + 0.5) / (float(table.found[:, number].sum()) + 1.0)
+        times, total = entry.found[looseness], sum(entry.times)
         ranks = [assertions[match.words[0], match.words[-1]] for match in matches]
-        negated = sum(rank == _NEGATED for rank in ranks) / len(ranks)
-        other = sum(rank not in (_NEGATED, _PRESENT) for rank in ranks) / len(ranks)
+        negated = ranks.count(_NEGATED) / len(ranks)
+        other = (len(ranks) - ranks.count(_NEGATED) - ranks.count(_PRESENT)) / len(ranks)
         worth = max(sum(reading.worth_list[word] for word in match.words) / len(match.words) for match in matches)
-        longer = [codes_of[other_number] for other_number in inside.get(number, ())]
+        longer = [table.entry(other_number).codes for other_number in inside.get(number, ())]
         position = min(match.words[0] for match in matches) / length
-        best = matches[0]
-        for (code, times_marked), carriers in zip(votes, gold, strict=True):
+        for code, times_marked, carriers in zip(entry.codes, entry.times, entry.gold[looseness], strict=True):
             hit = Hit(
                 precision=(carriers + 0.3) / (times + 1.0),
                 gap=best.gap,
                 crossed=best.crossed,
                 times=times_marked,
                 share=times_marked / total,
-                marked=marked,
+                marked=entry.marked,
                 size=len(best.words),
                 mentions=len(matches),
                 position=position,
@@ -137,9 +132,9 @@ def hits_by_code(
                 found=times,
                 overruled=sum(code not in codes for codes in longer),
                 longer=len(longer),
-                rarity=float(table.rarity[number]),
+                rarity=entry.rarity,
                 worth=worth,
-                codes=len(votes),
+                codes=len(entry.codes),
             )
             reasons[table.codes[code]].append((hit, number))
     return reasons

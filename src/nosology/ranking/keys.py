@@ -50,6 +50,26 @@ Found = dict[int, list[Match]]
 """Matches by expression number, the best first."""
 
 
+class Entry(NamedTuple):
+    """One expression of a table in plain numbers, which loops read faster; pairs of numbers are tight, then loose.
+
+    Args:
+        codes: what it stood for, as positions in the table's codes.
+        times: encounters in which it was marked, by code.
+        gold: encounters with a match that carry each code, by looseness and code.
+        found: encounters with a match, by looseness.
+        marked: of these, the share where a match lies in evidence (smoothed).
+        rarity: of its words together.
+    """
+
+    codes: tuple[int, ...]
+    times: tuple[int, ...]
+    gold: tuple[list[int], list[int]]
+    found: tuple[int, int]
+    marked: float
+    rarity: float
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class KeyTable:
     """Expressions of one kind, the codes each stood for, and what the training encounters say of both.
@@ -75,9 +95,7 @@ class KeyTable:
     found: NDArray[np.int64]
     marked: NDArray[np.int64]
     rarity: NDArray[np.float64]
-    _votes: dict[int, list[tuple[int, int]]] = field(
-        init=False, repr=False, default_factory=dict[int, list[tuple[int, int]]]
-    )
+    _entries: dict[int, Entry] = field(init=False, repr=False, default_factory=dict[int, Entry])
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -86,13 +104,20 @@ class KeyTable:
         """The pair numbers of an expression."""
         return range(int(self.pointers[number]), int(self.pointers[number + 1]))
 
-    def votes(self, number: int) -> list[tuple[int, int]]:
-        """(code, times marked) of an expression, as plain numbers, which loops read faster."""
-        known = self._votes.get(number)
+    def entry(self, number: int) -> Entry:
+        """An expression; kept once it was asked for."""
+        known = self._entries.get(number)
         if known is None:
             own = slice(int(self.pointers[number]), int(self.pointers[number + 1]))
-            known = list(zip(self.pair_codes[own].tolist(), self.pair_counts[own].tolist(), strict=True))
-            self._votes[number] = known
+            tight, loose = self.found[:, number].tolist()
+            known = self._entries[number] = Entry(
+                tuple(self.pair_codes[own].tolist()),
+                tuple(self.pair_counts[own].tolist()),
+                (self.pair_gold[0, own].tolist(), self.pair_gold[1, own].tolist()),
+                (tight, loose),
+                (int(self.marked[number]) + 0.5) / (float(tight + loose) + 1.0),
+                float(self.rarity[number]),
+            )
         return known
 
     def state(self) -> tuple[Arrays, dict[str, list[str]]]:
@@ -108,10 +133,11 @@ class KeyFinder:
     """Finds the places where all concepts of a key stand close together, in any order."""
 
     def __init__(self, keys: Sequence[tuple[str, ...]], rarity: dict[str, float]) -> None:
-        self._keys = keys
-        self._by_rarest = defaultdict[str, list[int]](list)
+        self._by_rarest = defaultdict[str, list[tuple[int, tuple[str, ...]]]](list)
         for number, key in enumerate(keys):
-            self._by_rarest[max(key, key=lambda concept: (rarity.get(concept, np.inf), concept))].append(number)
+            rarest = max(key, key=lambda concept: (rarity.get(concept, np.inf), concept))
+            others = tuple(concept for concept in key if concept != rarest)
+            self._by_rarest[rarest].append((number, others))
 
     def find(self, stream: TokenStream, positions: Mapping[str, list[int]] | None = None) -> Found:
         """Every key whose concepts lie within reach of each other in one note.
@@ -122,24 +148,23 @@ class KeyFinder:
         """
         found: Found = {}
         positions = stream.positions if positions is None else positions
-        for concept in positions:
-            for number in self._by_rarest.get(concept, ()):
-                key = self._keys[number]
-                if all(other in positions for other in key):
-                    matches = _windows(stream, positions, key, concept)
+        for concept, places in positions.items():
+            for number, others in self._by_rarest.get(concept, ()):
+                if not others:
+                    found[number] = [Match((place,), 0, 0) for place in places]
+                elif all(map(positions.__contains__, others)):
+                    matches = _windows(stream, places, [positions[other] for other in others])
                     if matches:
                         found[number] = matches
         return found
 
 
-def _windows(stream: TokenStream, positions: Mapping[str, list[int]], key: tuple[str, ...], rarest: str) -> list[Match]:
-    places = positions[rarest]
-    if len(key) == 1:
-        return [Match((place,), 0, 0) for place in places]
+def _windows(stream: TokenStream, places: list[int], others: list[list[int]]) -> list[Match]:
+    """Matches around each place of the rarest concept, given the places of the others."""
     sentences, notes = stream.sentence_list, stream.note_list
     matches = set[Match]()
     for place in places:
-        nearest = {_nearest(positions[concept], place, notes) for concept in key if concept != rarest}
+        nearest = {_nearest(own, place, notes) for own in others}
         if None in nearest:
             continue
         chosen = {place, *(other for other in nearest if other is not None)}

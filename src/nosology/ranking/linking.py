@@ -19,7 +19,7 @@ from nosology.knowledge.stream import TokenStream
 from nosology.knowledge.vocabulary import concepts_of, ignored_words
 from nosology.ranking.evidence_features import Reading
 from nosology.ranking.keys import Found, KeyTable
-from nosology.ranking.source import Arrays, Mention
+from nosology.ranking.source import Arrays, Mention, SourceOutput
 
 _THRESHOLDS = (0.15, 0.25, 0.35, 0.5)
 """Runs of words above each of these are spans; the lower ones give longer spans."""
@@ -77,20 +77,6 @@ class Links(NamedTuple):
     def columns(self) -> tuple[NDArray[np.generic], ...]:
         """What describes a link, without whose it is."""
         return self[2:]
-
-
-class Linked(NamedTuple):
-    """What the links of an encounter come to.
-
-    Args:
-        codes: sorted as in the table.
-        features: float64 ``[code, feature]``, as ``FEATURES``.
-        mentions: by code; the strongest link of each and whatever else is notable.
-    """
-
-    codes: list[str]
-    features: NDArray[np.float64]
-    mentions: dict[str, list[Mention]]
 
 
 @lru_cache(maxsize=400_000)
@@ -155,8 +141,8 @@ class Linker:
             np.array([row[2] for row in rows], dtype=np.float64),
         )
 
-    def link(self, reading: Reading, found: Found) -> Linked:
-        """Codes reached from the spans that the detector and the key matches point out.
+    def link(self, reading: Reading, found: Found) -> SourceOutput:
+        """Codes reached from the spans that the detector and the key matches point out, sorted as in the table.
 
         Args:
             reading: the encounter.
@@ -164,9 +150,9 @@ class Linker:
         """
         spans = _spans(reading, found)
         if not spans or not self.features:
-            return Linked([], np.zeros((0, len(FEATURES))), {})
+            return SourceOutput([], np.zeros((0, len(FEATURES)), dtype=np.float32), {})
         links = self._links(reading, spans)
-        return Linked(*_summarise(links, self.table.codes), self._mentions(reading.stream, spans, links))
+        return SourceOutput(*_summarise(links, self.table.codes), self._mentions(reading.stream, spans, links))
 
     def _mentions(self, stream: TokenStream, spans: list[tuple[int, int]], links: Links) -> dict[str, list[Mention]]:
         words = [tuple(range(first, last + 1)) for first, last in spans]
@@ -367,10 +353,10 @@ def _nearest(
     return cells[kept] // width, numbers[kept], values[kept]
 
 
-def _summarise(links: Links, codes: list[str]) -> tuple[list[str], NDArray[np.float64]]:
+def _summarise(links: Links, codes: list[str]) -> tuple[list[str], NDArray[np.float32]]:
     """All ways to each code as one row: the best by likeness, the best by votes, and the most of each."""
     if not len(links.codes):
-        return [], np.zeros((0, len(FEATURES)))
+        return [], np.zeros((0, len(FEATURES)), dtype=np.float32)
     likely, elected = links.likeness * links.worth, links.vote * links.worth
     # Ties are parted by the links' other values, so that the row does not depend on the order of the spans.
     ties = tuple(reversed(links.columns))
@@ -391,4 +377,4 @@ def _summarise(links: Links, codes: list[str]) -> tuple[list[str], NDArray[np.fl
             np.maximum.reduceat(links.vote[by_code], firsts),
         ]
     )
-    return [codes[code] for code in links.codes[best].tolist()], features.astype(np.float64)
+    return [codes[code] for code in links.codes[best].tolist()], features.astype(np.float32)

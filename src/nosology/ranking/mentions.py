@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nosology.knowledge.base import Source
 from nosology.knowledge.matching import ExactMatcher
@@ -19,14 +18,13 @@ from nosology.ranking.detector import SpanDetector
 from nosology.ranking.evidence_features import Reading
 from nosology.ranking.keys import Found, KeyFinder, KeyTable, find_surfaces, mine, mined_phrases, rarities, tabulate
 from nosology.ranking.linking import Linker
-from nosology.ranking.source import Arrays, Mention, SourceOutput, TrainingSet
+from nosology.ranking.source import Arrays, SourceOutput, TrainingSet, join
 
 FEATURES = (
     *(f"surface_{name}" for name in evidence_features.FEATURES),
     *(f"key_{name}" for name in evidence_features.FEATURES),
     *(f"link_{name}" for name in linking.FEATURES),
 )
-_WIDTH = len(evidence_features.FEATURES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,15 +85,8 @@ class MentionSource:
         reading = Reading(stream, self.detector.probabilities(stream))
         found_keys = self._finder.find(stream, self._positions(stream))
         levels = [(self.surfaces, find_surfaces(self._matcher, stream)), (self.keys, found_keys)]
-        rows = defaultdict[str, dict[int, list[float]]](dict)
-        mentions = defaultdict[str, list[Mention]](list)
-        for level, (table, found) in enumerate(levels):
-            self._describe(table, found, reading, level, rows, mentions)
-        linked = self.linker.link(reading, found_keys)
-        for code, row in zip(linked.codes, linked.features.tolist(), strict=True):
-            rows[code][2 * _WIDTH] = row
-            mentions[code] += linked.mentions[code]
-        return SourceOutput(list(rows), _matrix(rows), mentions)
+        described = [_describe(table, found, reading) for table, found in levels]
+        return join([*described, self.linker.link(reading, found_keys)])
 
     def _positions(self, stream: TokenStream) -> dict[str, list[int]]:
         """Where each concept stands, misspelt words taken for the marked words that they were meant to be."""
@@ -112,20 +103,6 @@ class MentionSource:
             for concept in concepts_of(correction):
                 positions[concept] = sorted({*positions.get(concept, ()), index})
         return positions
-
-    @staticmethod
-    def _describe(
-        table: KeyTable,
-        found: Found,
-        reading: Reading,
-        level: int,
-        rows: dict[str, dict[int, list[float]]],
-        mentions: dict[str, list[Mention]],
-    ) -> None:
-        inside = evidence_features.nested(table.texts, found)
-        for code, reasons in evidence_features.hits_by_code(table, found, reading, inside).items():
-            rows[code][level * _WIDTH] = evidence_features.summarise(hit for hit, _ in reasons)
-            mentions[code] += evidence_features.mentions_of(reasons, found, reading.stream)
 
     @property
     def labels(self) -> list[str]:
@@ -181,9 +158,11 @@ def _shortest_wordings(training: TrainingSet, keys: KeyTable) -> list[list[str]]
     return [shortest[text] for text in keys.texts]
 
 
-def _matrix(rows: dict[str, dict[int, list[float]]]) -> NDArray[np.float32]:
-    matrix = np.zeros((len(rows), len(FEATURES)), dtype=np.float32)
-    for row, blocks in enumerate(rows.values()):
-        for offset, values in blocks.items():
-            matrix[row, offset : offset + len(values)] = values
-    return matrix
+def _describe(table: KeyTable, found: Found, reading: Reading) -> SourceOutput:
+    """What the expressions of one kind say of each of their codes."""
+    inside = evidence_features.nested(table.texts, found)
+    reasons = evidence_features.hits_by_code(table, found, reading, inside)
+    rows = [evidence_features.summarise(hit for hit, _ in own) for own in reasons.values()]
+    mentions = {code: evidence_features.mentions_of(own, found, reading.stream) for code, own in reasons.items()}
+    features = np.array(rows, dtype=np.float32).reshape(len(rows), len(evidence_features.FEATURES))
+    return SourceOutput(list(reasons), features, mentions)

@@ -6,8 +6,10 @@ encounters of the other folds, so a training note never meets what was learnt fr
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -88,6 +90,22 @@ class SourceOutput:
     codes: list[str]
     features: NDArray[np.float32]
     mentions: Mapping[str, Sequence[Mention]]
+
+
+def join(outputs: Sequence[SourceOutput]) -> SourceOutput:
+    """All candidates of several outputs, their features side by side; zeros where an output does not know one."""
+    codes = list(dict.fromkeys(chain.from_iterable(output.codes for output in outputs)))
+    row_of = {code: row for row, code in enumerate(codes)}
+    features = np.zeros((len(codes), sum(output.features.shape[1] for output in outputs)), dtype=np.float32)
+    mentions = defaultdict[str, list[Mention]](list)
+    first = 0
+    for output in outputs:
+        width = output.features.shape[1]
+        features[[row_of[code] for code in output.codes], first : first + width] = output.features
+        first += width
+        for code, found in output.mentions.items():
+            mentions[code] += found
+    return SourceOutput(codes, features, mentions)
 
 
 class CandidateSource(Protocol):
