@@ -23,7 +23,7 @@ from nosology.codes import CodeSystem
 from nosology.codes.titles import TitleTable
 from nosology.config import NeighboursConfig, NeuralConfig, PriorConfig, RankerModelConfig, Recipe, TfidfConfig
 from nosology.corpora.splits import grouped_folds
-from nosology.errors import CorpusError
+from nosology.errors import ConfigError, CorpusError
 from nosology.explanation.evidence import EXPLAINED_FROM, choose_evidence
 from nosology.knowledge.base import KnowledgeBase
 from nosology.knowledge.building import build_knowledge, open_systems
@@ -86,12 +86,29 @@ class Coder:
         Raises:
             CorpusError: fewer than two groups of coded encounters, or none with a code.
         """
-        coded = [encounter for encounter in corpus if encounter.codes is not None]
-        folds = _folds(coded, recipe.training.folds, seed)
-        tell = progress or _silent
-        tell("reading notes", 0.0)
-        task = FitTask(TrainingSet(tuple(_example(encounter) for encounter in coded)), folds, seed, tell, work)
+        coded, task = _task(corpus, recipe, seed, progress or _silent, work)
         return _fit(corpus, coded, task, recipe)
+
+    @staticmethod
+    def dry_run(corpus: Corpus, recipe: Recipe, *, seed: int = 0) -> str:
+        """What ``fit`` would take for the recipe's networks, in a few lines: parameters, memory, steps, time.
+
+        Raises:
+            ConfigError: the recipe has no network; whatever else ``fit`` raises before it learns.
+        """
+        model = recipe.model
+        network = model.network if isinstance(model, NeuralConfig | RankerModelConfig) else None
+        if network is None:
+            raise ConfigError("a dry run is for networks, and the recipe has none; it trains without ado")
+        require_neural()
+        from nosology.neural.cross_fitting import dry_run
+        from nosology.neural.predictor import NeuralPredictor
+
+        _, task = _task(corpus, recipe, seed, _silent, None)
+        titles = TitleTable.of(open_systems(corpus.systems, recipe))
+        if isinstance(model, RankerModelConfig):
+            return dry_run(task, network, model.network_folds, titles)
+        return NeuralPredictor.dry_run(task, network, titles)
 
     def code(self, note: str | Note | Encounter) -> CodedEncounter:
         """Code one note or encounter.
@@ -110,11 +127,10 @@ class Coder:
         found = self.predictor.predict(stream)
         probabilities = self.calibration.apply(found.scores)
         abstained = float(probabilities.max(initial=0.0)) < self.recipe.calibration.abstain_below
-        order = sorted(range(len(found.codes)), key=lambda row: (-probabilities[row], found.codes[row]))
         seen = self.label_counts
         codes = (
-            self._suggest(found.codes[row], float(probabilities[row]), abstained, seen, stream, found.mentions)
-            for row in order
+            self._suggest(code, -negative, abstained, seen, stream, found.mentions)
+            for negative, code in sorted(zip((-probabilities).tolist(), found.codes, strict=True))
         )
         return CodedEncounter(encounter.encounter_id, tuple(codes), abstained)
 
@@ -161,12 +177,21 @@ class Coder:
     ) -> SuggestedCode:
         threshold = self.threshold if code in seen else self.unseen_threshold
         assigned = not abstained and probability >= threshold
-        worth_showing = assigned or probability >= EXPLAINED_FROM
         system, title = self.titles.entry(code)
-        if not worth_showing:
-            return SuggestedCode(code, system, probability, assigned, description=title)
+        if not assigned and probability < EXPLAINED_FROM:
+            return SuggestedCode(code, system, probability, assigned, (), (), title)
         evidence, expressions = choose_evidence(stream, mentions.get(code, ()))
         return SuggestedCode(code, system, probability, assigned, evidence, expressions, title)
+
+
+def _task(
+    corpus: Corpus, recipe: Recipe, seed: int, tell: Progress, work: Path | None
+) -> tuple[list[Encounter], FitTask]:
+    """The coded encounters, and what a method is fitted with."""
+    coded = [encounter for encounter in corpus if encounter.codes is not None]
+    folds = _folds(coded, recipe.training.folds, seed)
+    tell("reading notes", 0.0)
+    return coded, FitTask(TrainingSet(tuple(_example(encounter) for encounter in coded)), folds, seed, tell, work)
 
 
 def _fit(corpus: Corpus, coded: list[Encounter], task: FitTask, recipe: Recipe) -> Coder:

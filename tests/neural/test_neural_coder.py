@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'neural' is not installed")
 
+from nosology.cli.main import run  # noqa: E402
 from nosology.coder import Coder  # noqa: E402
 from nosology.codes.titles import TitleTable  # noqa: E402
 from nosology.config import (  # noqa: E402
@@ -286,3 +288,60 @@ def test_a_network_in_a_recipe_is_read_back_equal(tmp_path: Path) -> None:
         file = tmp_path / "recipe.toml"
         file.write_text(to_toml(recipe))
         assert dataclass_from_mapping(Recipe, read_toml(file), str(file)) == recipe
+
+
+# --- dry runs ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_tells_what_a_training_would_take() -> None:
+    told = Coder.dry_run(make_corpus(20), _recipe(SMALL))
+    assert [line.split()[0] for line in told.splitlines()] == ["parameters", "encounters", "memory", "steps", "time"]
+    assert "encounters  18 of" in told  # the others are held out
+    assert "steps       36 (3 an epoch)" in told
+    in_a_ranker = replace(make_recipe(), model=RankerModelConfig(network=IN_A_RANKER, network_folds=4))
+    told = Coder.dry_run(make_corpus(20), in_a_ranker)
+    assert "encounters  20 of" in told
+    assert "networks    4 for the cross-fitting, 1 to keep: about" in told
+
+
+def test_a_dry_run_of_a_frozen_encoder_leaves_no_trace() -> None:
+    trainer = replace(TRAINER, epochs=2, evidence_weight=0)
+    config = NetworkConfig(PretrainedSubwordsConfig(), TransformerConfig(frozen=True), DirectConfig(), trainer)
+    assert "steps       2 (1 an epoch)" in Coder.dry_run(make_corpus(8), _recipe(config))
+
+
+def test_what_has_no_network_has_no_dry_run() -> None:
+    with pytest.raises(ConfigError, match="a dry run is for networks, and the recipe has none"):
+        Coder.dry_run(make_corpus(8), make_recipe())
+
+
+def test_a_copy_of_a_remembered_encoder_remembers_nothing() -> None:
+    counting = _Counting()
+    remembered = RememberedEncoder(counting)
+    batch = Batch(torch.tensor([[1, 2]]), torch.tensor([[True, True]]))
+    first = remembered(batch).hidden
+    other = copy.deepcopy(remembered)
+    assert torch.equal(other(batch).hidden, first)
+    assert isinstance(other.encoder, _Counting)
+    assert (counting.read, other.encoder.read) == (2, 4)  # the copy began with the count of the first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dry-run", "--out", "model"], "a dry run makes no model; leave out --out"),
+        ([], "say where the model goes: --out MODEL"),
+        (["--dry-run"], "a dry run is for networks, and the recipe has none"),
+    ],
+)
+def test_the_command_refuses(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "simulated", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_command_prints_a_dry_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(to_toml(replace(_recipe(SMALL), corpus=SimulatedConfig(encounters=20, codes=20))))
+    assert run(["train", str(file), "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("parameters  ")
+    assert list(tmp_path.iterdir()) == [file]

@@ -16,6 +16,7 @@ from nosology.neural.remembered import RememberedEncoder
 from nosology.neural.source import NeuralSource, ReadSource
 from nosology.predictor import FitTask
 from nosology.ranking.source import SourceOutput, TrainingExample
+from nosology.training.dry_run import duration
 
 
 def fit_networks(
@@ -43,6 +44,14 @@ def fit_networks(
                 outputs[example.stream.encounter_id] = source.candidates(example.stream)
         kept = _fit(task, task.training.examples, config, titles, work / "network", shared)
     return ReadSource(kept.feature_names, kept.labels, outputs), NeuralSource(kept.network.forgetful())
+
+
+def dry_run(task: FitTask, config: NetworkConfig, parts: int, titles: TitleTable) -> str:
+    """What ``fit_networks`` would take, in a few lines."""
+    found = Network.dry_run(task.training.examples, (), config, titles, seed=task.seed)
+    # ``parts`` networks on all encounters but one part of each, and one on all: as much work as ``parts`` on all.
+    together = f"networks    {parts} for the cross-fitting, 1 to keep: about {duration(parts * found.seconds)} together"
+    return f"one network on all encounters\n{found.describe()}\n{together}"
 
 
 def _fit(

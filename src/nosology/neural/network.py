@@ -39,6 +39,7 @@ from nosology.preprocessing.tokenization import TokenizedEncounter, Tokenizer, l
 from nosology.preprocessing.word_tokenizer import WordTokenizer
 from nosology.preprocessing.word_vectors import read_word_vectors
 from nosology.ranking.source import Mention, TrainingExample
+from nosology.training.dry_run import DryRun
 from nosology.training.scoring import attended_tokens, pad_tokens, predict_scores
 from nosology.training.trainer import Trainer, TrainResult
 from nosology.training.weights import load_tensors, put_weights, save_tensors, weights_of
@@ -121,6 +122,41 @@ class Network:
         Raises:
             CorpusError: no code is frequent enough to be learnt.
         """
+        fresh, encounters = Network._fresh(train, config, titles, seed, shared)
+        result = Trainer(fresh.tokenizer, fresh.labels).fit(
+            fresh.model,
+            encounters,
+            [as_encounter(example) for example in dev] or None,
+            replace(config.trainer, seed=config.trainer.seed + seed),
+            folder,
+            progress=tell,
+        )
+        fresh.model.eval()
+        return fresh, result
+
+    @staticmethod
+    def dry_run(
+        train: Sequence[TrainingExample],
+        dev: Sequence[TrainingExample],
+        config: NetworkConfig,
+        titles: TitleTable,
+        *,
+        seed: int,
+    ) -> DryRun:
+        """What ``fit`` would take; a few steps are timed. Raises as ``fit``."""
+        fresh, encounters = Network._fresh(train, config, titles, seed, None)
+        read = [as_encounter(example) for example in dev] or None
+        return Trainer(fresh.tokenizer, fresh.labels).dry_run(fresh.model, encounters, read, config.trainer)
+
+    @staticmethod
+    def _fresh(
+        train: Sequence[TrainingExample],
+        config: NetworkConfig,
+        titles: TitleTable,
+        seed: int,
+        shared: RememberedEncoder | None,
+    ) -> tuple[Network, list[Encounter]]:
+        """A network that has learnt nothing but its words and labels, and what it is to learn from."""
         counts = Counter(code for example in train for code in example.code_set)
         kept = {code: count for code, count in sorted(counts.items()) if count >= config.least_notes}
         if not kept:
@@ -131,11 +167,7 @@ class Network:
         model = _build(config, tokenizer, list(kept), titles)
         if shared or _is_frozen(config):
             model = CodingModel(shared or RememberedEncoder(model.encoder), model.head)
-        trainer_config = replace(config.trainer, seed=config.trainer.seed + seed)
-        result = Trainer(tokenizer, list(kept)).fit(
-            model, encounters, [as_encounter(example) for example in dev] or None, trainer_config, folder, progress=tell
-        )
-        return Network(config, tokenizer, kept, model.eval()), result
+        return Network(config, tokenizer, kept, model), encounters
 
     def forgetful(self) -> Network:
         """The network without the notes that its encoder read in training."""

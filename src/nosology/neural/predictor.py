@@ -15,6 +15,7 @@ from nosology.knowledge.base import Expression, KnowledgeBase
 from nosology.knowledge.stream import TokenStream
 from nosology.neural.network import Network
 from nosology.predictor import FitTask, Fitted, HeldOut, Prediction
+from nosology.ranking.source import TrainingExample
 
 _WORTH_A_REASON = 0.02
 """Codes of a lower score come without the words that attention rests on."""
@@ -59,9 +60,7 @@ class NeuralPredictor:
             config: what the network is made of.
             titles: of labels.
         """
-        first = int(task.folds.min())
-        train = task.training.part(np.flatnonzero(task.folds != first)).examples
-        held = task.training.part(np.flatnonzero(task.folds == first)).examples
+        train, held = _parted(task)
         with task.workplace() as work:
             network, _ = Network.fit(
                 train, held, config, titles, seed=task.seed, folder=work / "network", tell=task.tell
@@ -75,9 +74,22 @@ class NeuralPredictor:
         predictor = NeuralPredictor(network.forgetful())
         return Fitted(predictor, HeldOut(scores, np.array(right, dtype=np.bool_), seen, gold_count), KnowledgeBase())
 
+    @staticmethod
+    def dry_run(task: FitTask, config: NetworkConfig, titles: TitleTable) -> str:
+        """What ``fit`` would take, in a few lines."""
+        return Network.dry_run(*_parted(task), config, titles, seed=task.seed).describe()
+
     def save(self, folder: Path) -> None:
         self.network.save(folder)
 
     @staticmethod
     def load(folder: ModelFolder, titles: TitleTable) -> NeuralPredictor:
         return NeuralPredictor(Network.load(folder, titles))
+
+
+def _parted(task: FitTask) -> tuple[tuple[TrainingExample, ...], tuple[TrainingExample, ...]]:
+    """What the weights come from, and the first fold, which is held out."""
+    first = int(task.folds.min())
+    parts = (task.training.part(np.flatnonzero(chosen)) for chosen in (task.folds != first, task.folds == first))
+    train, held = (part.examples for part in parts)
+    return train, held

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from threading import Lock
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,14 @@ class RememberedEncoder(Encoder):
         self._room, self._precision = megabytes * 1_000_000, precision
         self._known = OrderedDict[bytes, Tensor]()
         self._lock = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy remembers nothing."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_known", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._known, self._lock = OrderedDict[bytes, Tensor](), Lock()
 
     def train(self, mode: bool = True) -> RememberedEncoder:
         """As ``nn.Module.train``, but a frozen encoder stays without dropout."""

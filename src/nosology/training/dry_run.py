@@ -32,7 +32,7 @@ class DryRun:
         steps_per_epoch, steps: updates.
         weights_bytes, gradients_bytes, optimizer_bytes, averages_bytes: by the parameters' number.
         activations_bytes: measured on the longest batch: what is kept for the backward pass.
-        seconds_per_step, seconds: of an update, and of all with reading dev; from a few batches timed now.
+        seconds_per_step, seconds: of an update, and of all with reading dev; from a few batches timed now, twice.
         tokens_per_second: in training.
     """
 
@@ -68,7 +68,7 @@ class DryRun:
                 f"encounters  {self.encounters:,} of {self.tokens:,} tokens; {self.cut:,} cut off",
                 f"memory      {_size(self.memory_bytes)}: {memory}",
                 f"steps       {self.steps:,} ({self.steps_per_epoch:,} an epoch)",
-                f"time        about {_time(self.seconds)} if dev never ends it early "
+                f"time        about {duration(self.seconds)} if dev never ends it early "
                 f"({self.seconds_per_step:.3g} s a step, {self.tokens_per_second:,.0f} tokens/s)",
             )
         )
@@ -92,7 +92,7 @@ def measure(model: TrainedModel, data: RunData, config: TrainerConfig, accelerat
     longest = collate(data.train, plan_reading(lengths, plans.size)[0])
     activations = probe.activations(longest)
     batches = [collate(data.train, rows) for step in plan.steps for rows in step[:1]][:_TIMED]
-    per_token = probe.seconds_per_token(batches)
+    at_first, per_token = probe.seconds_per_token(batches), probe.seconds_per_token(batches)
     update = probe.update_seconds()
     padded = sum(len(rows) * int(lengths[rows].max()) for step in plan.steps for rows in step)
     step = per_token * padded / max(1, len(plan)) / accelerator.num_processes + update
@@ -113,7 +113,8 @@ def measure(model: TrainedModel, data: RunData, config: TrainerConfig, accelerat
         averages_bytes=sum(sizes) if config.averaging else 0,
         activations_bytes=activations,
         seconds_per_step=step,
-        seconds=step * plans.total_steps + validating,
+        # A frozen encoder that remembers what it read is slow on the first epoch alone.
+        seconds=step * plans.total_steps + validating + max(0.0, at_first - per_token) * padded,
         tokens_per_second=float(lengths.sum()) / max(1, len(plan)) / max(step, 1e-9),
     )
 
@@ -184,7 +185,8 @@ def _size(number: int) -> str:
     return f"{number / 1e3:.1f} kB"
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds for people, roughly."""
     minutes = seconds / 60
     if minutes < 2:
         return f"{seconds:.0f} seconds"
