@@ -157,32 +157,38 @@ def measure_model(job: dict[str, Any]) -> dict[str, float]:
 
     notes, tokens, labels = job["notes"], job["tokens"], job["labels"]
     batch = a_batch(notes, tokens)
-    if job["which"] == "ours":
-        model = ours(job["model"], labels)
-        forward = lambda: model(batch).logits  # noqa: E731
-    else:
-        model = textbook(job["model"], labels)
-        forward = lambda: model(batch.token_ids)  # noqa: E731
+    mine = job["which"] == "ours"
+    model = (ours if mine else textbook)(job["model"], labels)
     if job["work"] == "note":
         model.eval()
         with torch.no_grad():
-            return fastest(forward, job["repetitions"])
-    return fastest(_step(model, forward, notes, labels, optimised=job.get("optimised", False)), job["repetitions"])
-
-
-def _step(model: Any, forward: Callable[[], Any], notes: int, labels: int, *, optimised: bool) -> Callable[[], None]:
-    import torch
-
+            return fastest(lambda: model(batch if mine else batch.token_ids), job["repetitions"])
     targets = (torch.rand(notes, labels) < 0.002).float()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4) if optimised else None
+    loss = (our_loss if mine else textbook_loss)(model, batch, targets)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4) if job.get("optimised") else None
 
     def step() -> None:
         model.zero_grad()
-        torch.nn.functional.binary_cross_entropy_with_logits(forward(), targets).backward()
+        loss().backward()
         if optimizer is not None:
             optimizer.step()
 
-    return step
+    return fastest(step, job["repetitions"])
+
+
+def our_loss(model: Any, batch: Any, targets: Any) -> Callable[[], Any]:
+    """The loss as the trainer takes it by default: logits and gradients of the labels in one pass."""
+    from nosology.training.objective import LabelObjective, Targets, TrainedModel
+
+    trained = TrainedModel(model, LabelObjective())
+    return lambda: sum(trained(batch, Targets(targets)).values())
+
+
+def textbook_loss(model: Any, batch: Any, targets: Any) -> Callable[[], Any]:
+    """The same loss, of the textbook's logits."""
+    import torch
+
+    return lambda: torch.nn.functional.binary_cross_entropy_with_logits(model(batch.token_ids), targets)
 
 
 def measure_head(job: dict[str, Any]) -> dict[str, float]:

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nosology.encoders.base import Batch, Encoder, EncoderOutput
-from nosology.heads.base import GoldEvidence, Head, HeadOutput, TopAttention
+from nosology.heads.base import GoldEvidence, Head, HeadOutput, LabelLoss, TopAttention
 
 __all__ = ["Batch", "CodingModel", "Encoder", "EncoderOutput", "GoldEvidence", "Head", "HeadOutput"]
 
@@ -40,6 +40,20 @@ class CodingModel(nn.Module):
         """Weights and positions of the ``top`` most attended tokens of every candidate; see ``Head.attend``."""
         encoded = self.encoder(batch)
         return self.head.attend(encoded.hidden, encoded.mask, labels, top)
+
+    def losses(
+        self,
+        batch: Batch,
+        targets: Float[Tensor, "batch label"],
+        loss: LabelLoss,
+        evidence: GoldEvidence | None = None,
+    ) -> dict[str, Float[Tensor, ""]]:
+        """``Head.losses``, and with gold evidence the loss of supervised attention, from one pass of the encoder."""
+        encoded = self.encoder(batch)
+        terms = self.head.losses(encoded.hidden, encoded.mask, targets, loss)
+        if evidence is None:
+            return terms
+        return {**terms, "evidence": self.head.evidence_loss(encoded.hidden, encoded.mask, evidence)}
 
     def forward_with_evidence(self, batch: Batch, evidence: GoldEvidence) -> tuple[HeadOutput, Float[Tensor, ""]]:
         """Logits of every label and the loss of supervised attention, from one pass of the encoder."""

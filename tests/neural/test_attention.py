@@ -10,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nosology.heads import attention
+from nosology.heads import attention, attention_products
 from nosology.heads.attention import (
     Readout,
+    attention_loss,
     evidence_loss,
     label_attention,
-    label_blocks,
     linear_readout,
     top_attention,
 )
+from nosology.heads.attention_products import label_blocks
 
 
 def dense_attention(queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
@@ -68,7 +69,7 @@ def parameter(*size: int) -> Tensor:
 def test_logits_and_gradients_equal_the_dense_ones(
     name: str, kept: bool, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attention, "_CPU_BLOCK_BYTES", block)
+    monkeypatch.setattr(attention_products, "_CPU_BLOCK_BYTES", block)
     monkeypatch.setattr(attention, "_POOLED_BYTES", 1 << 30 if kept else 0)
     heads, make = READOUTS[name]
     tensors, mask = case(0, heads=heads), some_mask()
@@ -81,6 +82,59 @@ def test_logits_and_gradients_equal_the_dense_ones(
         torch.autograd.grad(ours, inputs, weight), torch.autograd.grad(dense, inputs, weight), strict=True
     ):
         torch.testing.assert_close(mine, theirs, atol=1e-10, rtol=0)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
+
+
+@pytest.mark.parametrize("name", READOUTS)
+@pytest.mark.parametrize("block", [1, 1 << 22], ids=["small blocks", "one block"])
+def test_the_loss_in_one_pass_equals_the_loss_of_dense_logits(
+    name: str, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention_products, "_CPU_BLOCK_BYTES", block)
+    heads, make = READOUTS[name]
+    tensors, mask, readout = case(8, heads=heads), some_mask(), make(40)
+    inputs, targets = [*tensors, *readout.rowwise, *readout.shared], (torch.rand(4, 40) < 0.3).double()
+    ours = attention_loss(*tensors, mask, readout, targets, cross_entropy)
+    dense = cross_entropy(dense_logits(*tensors, mask, readout), targets)
+    torch.testing.assert_close(ours, dense, atol=1e-12, rtol=0)
+    # Weighted, as a batch of an accumulated step is.
+    for mine, theirs in zip(
+        torch.autograd.grad(0.3 * ours, inputs), torch.autograd.grad(0.3 * dense, inputs), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs, atol=1e-12, rtol=0)
+
+
+def test_the_loss_in_one_pass_hands_its_gradients_out_once() -> None:
+    tensors, readout = case(9), READOUTS["linear"][1](40)
+    loss = attention_loss(*tensors, some_mask(), readout, torch.zeros(4, 40), cross_entropy)
+    torch.autograd.grad(loss, tensors, retain_graph=True)
+    with pytest.raises(RuntimeError, match="handed out already"):
+        loss.backward()
+
+
+def test_the_loss_without_gradients_is_the_loss_of_the_logits() -> None:
+    tensors, readout, targets = case(10), READOUTS["linear"][1](40), torch.zeros(4, 40, dtype=torch.float64)
+    with torch.no_grad():
+        loss = attention_loss(*tensors, some_mask(), readout, targets, cross_entropy)
+        expected = cross_entropy(label_attention(*tensors, some_mask(), readout), targets)
+    assert loss.grad_fn is None
+    torch.testing.assert_close(loss, expected)
+
+
+def test_the_loss_in_half_precision_keeps_small_gradients() -> None:
+    """Gradients are added up unscaled, so that float16 does not lose them, however many cells the mean is over."""
+    tensors, labels = case(11, dtype=torch.float32), 40
+    readout = linear_readout(torch.randn(labels, 7, requires_grad=True), torch.zeros(labels, requires_grad=True))
+    targets = (torch.rand(4, labels) < 0.3).float()
+    exact = torch.autograd.grad(1e-4 * attention_loss(*tensors, some_mask(), readout, targets, cross_entropy), tensors)
+    with torch.autocast("cpu", dtype=torch.float16):
+        near = attention_loss(*tensors, some_mask(), readout, targets, cross_entropy)
+    assert near.dtype == torch.float32
+    for mine, theirs in zip(torch.autograd.grad(1e-4 * near, tensors), exact, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=0.02 * float(theirs.abs().max()), rtol=0.05)
 
 
 @settings(max_examples=25, deadline=None)
@@ -143,7 +197,7 @@ def test_bfloat16_under_autocast_is_near_float32_and_gives_float32() -> None:
 @pytest.mark.parametrize("heads", [1, 3])
 @pytest.mark.parametrize("block", [1, 1 << 22])
 def test_top_attention_equals_the_dense_one(heads: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "_CPU_BLOCK_BYTES", block)
+    monkeypatch.setattr(attention_products, "_CPU_BLOCK_BYTES", block)
     queries, keys, _ = case(5, heads=heads)
     mask = some_mask()
     weights, positions = top_attention(queries, keys, mask, 4)

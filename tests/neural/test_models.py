@@ -13,6 +13,7 @@ from model_table import ATTENTIVE, ENCODERS, HEADS, LABELS, batch, model, note_a
 from safetensors.torch import load_model, save_model
 
 from nosology.model import Batch, CodingModel, Encoder, EncoderOutput, GoldEvidence, Head, HeadOutput
+from nosology.training.objective import binary_cross_entropy
 
 EVERY = [pytest.param(encoder, head, id=f"{encoder} + {head}") for encoder in ENCODERS for head in HEADS]
 # One head over every encoder, and one encoder under every head: for what does not depend on the pair.
@@ -79,6 +80,32 @@ def test_gradients_reach_every_parameter(encoder: str, head: str) -> None:
     frozen = {name for name, parameter in scorer.named_parameters() if not parameter.requires_grad}
     assert bool(frozen) == (encoder in ("frozen bert", "longformer"))
     assert all(name.startswith("encoder.model.") for name in frozen)
+
+
+@pytest.mark.parametrize(
+    ("head", "with_evidence"), [*((head, False) for head in HEADS), *((head, True) for head in ATTENTIVE)]
+)
+def test_the_loss_of_a_head_is_the_loss_of_its_logits(head: str, with_evidence: bool) -> None:
+    """Whether in one pass or in two: value and gradients, with the head's own term and supervised attention."""
+    scorer, notes = model("convolution", head).double(), batch(30, 12, 0)
+    gold = GoldEvidence(torch.tensor([0, 1]), torch.tensor([5, 9]), torch.arange(30).expand(2, 30) // 3 == 2)
+    targets = (torch.arange(LABELS) % 3 == 0).double().expand(3, LABELS)
+    if with_evidence:
+        output, evidence = scorer.forward_with_evidence(notes, gold)
+    else:
+        output, evidence = scorer(notes), torch.zeros(())
+    own = scorer.head.auxiliary_loss(output, targets)
+    expected = binary_cross_entropy(output.logits, targets) + evidence + (0 if own is None else own)
+    terms = scorer.losses(notes, targets, binary_cross_entropy, gold if with_evidence else None)
+    assert set(terms) == {"labels"} | ({"evidence"} if with_evidence else set()) | (
+        {"head"} if own is not None else set()
+    )
+    parameters = list(scorer.parameters())
+    total = torch.stack(list(terms.values())).sum()
+    torch.testing.assert_close(total, expected, atol=1e-6, rtol=0)
+    grads = [torch.autograd.grad(value, parameters) for value in (total, expected)]
+    for ours, theirs in zip(*grads, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("encoder", "head"), EACH)

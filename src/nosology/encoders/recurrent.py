@@ -11,19 +11,24 @@ from torch.utils.checkpoint import checkpoint
 
 from nosology.encoders.base import Batch, Encoder, EncoderOutput
 from nosology.encoders.embedding import WordEmbedding
+from nosology.encoders.lstm import bidirectional
 
 Words = Float[Tensor, "batch token word"]
 Hidden = Float[Tensor, "batch token hidden"]
 Counts = Int[Tensor, " batch"]
+Order = Int[Tensor, "batch token"]
 Mask = Bool[Tensor, "batch token"]
+
+_SEGMENT = 512
+_CPU_SEGMENT = 128
 
 
 class BiLstm(Encoder):
     """A bidirectional LSTM; its backward half starts at each note's own last word, not at the padding's.
 
-    An LSTM keeps some 20 numbers for each one that it gives, for the gradient. Long notes therefore run in segments,
-    and the backward pass computes a segment again before it takes its gradient: a tenth of the memory for a third more
-    time in the LSTM, at the paper's sizes.
+    An LSTM keeps some ten numbers for each one that it gives, for the gradient. Long notes therefore run in segments,
+    and the backward pass computes a segment's gates again before it takes its gradient; see ``encoders.lstm`` for how
+    that is cheaper than keeping them on a CPU.
 
     Reference: Vu et al. 2020, arXiv:2007.06351, eq. 1-3.
 
@@ -33,7 +38,7 @@ class BiLstm(Encoder):
         size: width of one direction; a state is twice as wide.
         layers: stacked LSTMs.
         dropout: on the states, and between layers.
-        segment_tokens: length of a segment; a note no longer than one is not computed again.
+        segment_tokens: length of a segment.
     """
 
     def __init__(
@@ -44,7 +49,7 @@ class BiLstm(Encoder):
         size: int = 512,
         layers: int = 1,
         dropout: float = 0.3,
-        segment_tokens: int = 512,
+        segment_tokens: int | None = None,
     ) -> None:
         super().__init__(2 * size)
         self.words = words
@@ -72,29 +77,41 @@ class BiLstm(Encoder):
 
     def _states(self, hidden: Words, counts: Counts) -> Hidden:
         """States of notes whose real tokens come first; without meaning after them."""
+        order = _backwards_order(hidden.shape[1], counts)
         for ahead, back in zip(self.forwards, self.backwards, strict=True):
-            right = _backwards(self._run(cast(nn.LSTM, back), _backwards(hidden, counts)), counts)
-            hidden = self.dropout(torch.cat([self._run(cast(nn.LSTM, ahead), hidden), right], -1))
+            hidden = self.dropout(self._both(cast(nn.LSTM, ahead), cast(nn.LSTM, back), hidden, order))
         return hidden
 
-    def _run(self, lstm: nn.LSTM, hidden: Words) -> Hidden:
-        segments = hidden.split(self.segment_tokens, 1)
-        state = (hidden.new_zeros(1, len(hidden), lstm.hidden_size),) * 2
-        outputs = list[Tensor]()
-        for segment in segments:
-            if len(segments) > 1 and torch.is_grad_enabled():
-                found = checkpoint(lstm, segment, state, use_reentrant=False, preserve_rng_state=False)
-            else:
-                found = lstm(segment, state)
-            output, state = cast(tuple[Tensor, tuple[Tensor, Tensor]], found)
-            outputs.append(output)
-        return torch.cat(outputs, 1)
+    def _both(self, ahead: nn.LSTM, back: nn.LSTM, hidden: Words, order: Order) -> Hidden:
+        if hidden.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
+            return bidirectional(ahead, back, hidden, order, self.segment_tokens or _CPU_SEGMENT)
+        segment = self.segment_tokens or _SEGMENT
+        right = _reordered(_run(back, _reordered(hidden, order), segment), order)
+        return torch.cat([_run(ahead, hidden, segment), right], -1)
 
 
-def _backwards(hidden: Words, counts: Counts) -> Words:
+def _run(lstm: nn.LSTM, hidden: Words, segment: int) -> Hidden:
+    """One direction, as torch has it; a note longer than a segment is computed again in the backward pass."""
+    segments = hidden.split(segment, 1)
+    state = (hidden.new_zeros(1, len(hidden), lstm.hidden_size),) * 2
+    outputs = list[Tensor]()
+    for part in segments:
+        if len(segments) > 1 and torch.is_grad_enabled():
+            found = checkpoint(lstm, part, state, use_reentrant=False, preserve_rng_state=False)
+        else:
+            found = lstm(part, state)
+        output, state = cast(tuple[Tensor, tuple[Tensor, Tensor]], found)
+        outputs.append(output)
+    return torch.cat(outputs, 1)
+
+
+def _backwards_order(tokens: int, counts: Counts) -> Order:
     """Each row's real tokens in reverse order, and the padding where it was."""
-    place = torch.arange(hidden.shape[1], device=hidden.device)
-    order = torch.where(place < counts[:, None], counts[:, None] - 1 - place, place)
+    place = torch.arange(tokens, device=counts.device)
+    return torch.where(place < counts[:, None], counts[:, None] - 1 - place, place)
+
+
+def _reordered(hidden: Words, order: Order) -> Words:
     return hidden.gather(1, order[..., None].expand_as(hidden))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Bool, Float, Int
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from nosology.errors import ConfigError
 
+LabelLoss = Callable[[Tensor, Tensor], Tensor]
 TopAttention = tuple[Float[Tensor, "batch label top"], Int[Tensor, "batch label top"]]
 
 
@@ -39,6 +41,12 @@ class GoldEvidence:
     notes: Int[Tensor, " item"]
     labels: Int[Tensor, " item"]
     tokens: Bool[Tensor, "item token"]
+
+
+def separable(loss: LabelLoss) -> LabelLoss:
+    """Mark a loss as one whose cells don't meet; see ``Head.losses``."""
+    loss.separable = True  # pyright: ignore[reportFunctionMemberAccess]
+    return loss
 
 
 class Head(nn.Module, ABC):
@@ -92,6 +100,27 @@ class Head(nn.Module, ABC):
             ConfigError: the head has no attention per label.
         """
         raise ConfigError(f"{type(self).__name__} has no attention per label to supervise with evidence")
+
+    def losses(
+        self,
+        hidden: Float[Tensor, "batch token hidden"],
+        mask: Bool[Tensor, "batch token"],
+        targets: Float[Tensor, "batch label"],
+        loss: LabelLoss,
+    ) -> dict[str, Float[Tensor, ""]]:
+        """The loss of all labels as ``labels``, and what the head adds to it, if anything, as ``head``.
+
+        A head may take logits and gradients in one pass where ``loss.separable`` is true: where it is the mean over
+        notes and labels of something that depends on one logit and its target alone.
+
+        Args:
+            hidden, mask: as for ``forward``.
+            targets: 1 where a note has the label.
+            loss: logits in float32 and targets to one number.
+        """
+        output = self(hidden, mask)
+        own = self.auxiliary_loss(output, targets)
+        return {"labels": loss(output.logits.float(), targets)} | ({} if own is None else {"head": own})
 
     def auxiliary_loss(self, output: HeadOutput, targets: Float[Tensor, "batch label"]) -> Float[Tensor, ""] | None:
         """A term that the head's own extra outputs add to the loss; most heads have none."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 from nosology.errors import ConfigError
 from nosology.heads import attention
 from nosology.heads.attention import Readout, Tensors, label_attention, linear_readout
-from nosology.heads.base import GoldEvidence, Head, HeadOutput, TopAttention
+from nosology.heads.base import GoldEvidence, Head, HeadOutput, LabelLoss, TopAttention
 from nosology.heads.label_vectors import LabelVectors
 
 Hidden = Float[Tensor, "batch token hidden"]
@@ -30,6 +30,28 @@ class AttentionHead(Head):
     @abstractmethod
     def keys(self, hidden: Hidden) -> Float[Tensor, "batch token head key"]:
         """What the tokens offer."""
+
+    @abstractmethod
+    def readout(self, labels: Labels = None) -> Readout:
+        """What makes a label's logit of its pooled vectors."""
+
+    def values(self, hidden: Hidden) -> Float[Tensor, "batch token value"]:
+        """What is pooled."""
+        return hidden
+
+    def forward(self, hidden: Hidden, mask: Mask, labels: Labels = None) -> HeadOutput:
+        """See ``Head``."""
+        queries, keys, values = self.queries(labels), self.keys(hidden), self.values(hidden)
+        return HeadOutput(label_attention(queries, keys, values, mask, self.readout(labels)))
+
+    def losses(
+        self, hidden: Hidden, mask: Mask, targets: Float[Tensor, "batch label"], loss: LabelLoss
+    ) -> dict[str, Float[Tensor, ""]]:
+        """See ``Head``; in one pass for a separable loss."""
+        if not getattr(loss, "separable", False):
+            return super().losses(hidden, mask, targets, loss)
+        queries, keys, values = self.queries(), self.keys(hidden), self.values(hidden)
+        return {"labels": attention.attention_loss(queries, keys, values, mask, self.readout(), targets, loss)}
 
     def attend(self, hidden: Hidden, mask: Mask, labels: Int[Tensor, " label"], top: int) -> TopAttention:
         """See ``Head.attend``; heads of one label are averaged."""
@@ -88,11 +110,9 @@ class LabelAttention(AttentionHead):
         projected = hidden if self.projection is None else self.projection(hidden).tanh()
         return projected[:, :, None]
 
-    def forward(self, hidden: Hidden, mask: Mask, labels: Labels = None) -> HeadOutput:
-        """See ``Head``."""
-        bias = self.bias if labels is None else self.bias[labels]
-        readout = linear_readout(self.output(labels), bias)
-        return HeadOutput(label_attention(self.queries(labels), self.keys(hidden), hidden, mask, readout))
+    def readout(self, labels: Labels = None) -> Readout:
+        """W and b."""
+        return linear_readout(self.output(labels), self.bias if labels is None else self.bias[labels])
 
 
 class CrossAttention(AttentionHead):
@@ -136,11 +156,13 @@ class CrossAttention(AttentionHead):
         """H W_k."""
         return self.key(hidden)[:, :, None]
 
-    def forward(self, hidden: Hidden, mask: Mask, labels: Labels = None) -> HeadOutput:
-        """See ``Head``."""
-        shared = (self.norm.weight, self.norm.bias, self.output.weight[0], self.output.bias)
-        readout = Readout(_normed, shared=shared)
-        return HeadOutput(label_attention(self.queries(labels), self.keys(hidden), self.value(hidden), mask, readout))
+    def values(self, hidden: Hidden) -> Float[Tensor, "batch token value"]:
+        """H W_v."""
+        return self.value(hidden)
+
+    def readout(self, labels: Labels = None) -> Readout:
+        """w, b and the normalisation."""
+        return Readout(_normed, shared=(self.norm.weight, self.norm.bias, self.output.weight[0], self.output.bias))
 
 
 def _normed(pooled: Tensor, rowwise: Tensors, shared: Tensors) -> Tensor:
@@ -187,6 +209,12 @@ class JointLabelAttention(LabelAttention):
         summary = self.category_projection(category_logits.sigmoid())
         logits = super().forward(hidden, mask, labels).logits + summary @ self.category_output(labels).T
         return HeadOutput(logits, category_logits)
+
+    def losses(
+        self, hidden: Hidden, mask: Mask, targets: Float[Tensor, "batch label"], loss: LabelLoss
+    ) -> dict[str, Float[Tensor, ""]]:
+        """See ``Head``; in two passes, for a logit is more here than what attention gives."""
+        return Head.losses(self, hidden, mask, targets, loss)
 
     def auxiliary_loss(self, output: HeadOutput, targets: Float[Tensor, "batch label"]) -> Float[Tensor, ""] | None:
         """Binary cross-entropy of the categories; a category is assigned where one of its labels is."""
@@ -251,11 +279,9 @@ class SynonymAttention(AttentionHead):
         """K."""
         return self.key(hidden).tanh().unflatten(-1, (self.synonyms, -1))
 
-    def forward(self, hidden: Hidden, mask: Mask, labels: Labels = None) -> HeadOutput:
-        """See ``Head``."""
-        synonyms = self._synonyms(labels)
-        readout = Readout(_strongest, (self.classifier(synonyms.amax(1)),))
-        return HeadOutput(label_attention(self.query(synonyms), self.keys(hidden), hidden, mask, readout))
+    def readout(self, labels: Labels = None) -> Readout:
+        """W max q."""
+        return Readout(_strongest, (self.classifier(self._synonyms(labels).amax(1)),))
 
 
 def _strongest(pooled: Tensor, rowwise: Tensors, shared: Tensors) -> Tensor:

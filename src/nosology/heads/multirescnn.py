@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from nosology.encoders.convolution import KERNELS, MultiResidualConvolution
-from nosology.heads.base import GoldEvidence, Head, HeadOutput, TopAttention
+from nosology.heads.base import GoldEvidence, Head, HeadOutput, LabelLoss, TopAttention
 from nosology.heads.label_attention import LabelAttention
 
 Hidden = Float[Tensor, "batch token hidden"]
@@ -51,6 +51,12 @@ class MultiResCnn(Head):
     def forward(self, hidden: Hidden, mask: Mask, labels: Int[Tensor, " label"] | None = None) -> HeadOutput:
         """See ``Head``."""
         return self.attention(self._states(hidden, mask), mask, labels)
+
+    def losses(
+        self, hidden: Hidden, mask: Mask, targets: Float[Tensor, "batch label"], loss: LabelLoss
+    ) -> dict[str, Float[Tensor, ""]]:
+        """See ``Head.losses``."""
+        return self.attention.losses(self._states(hidden, mask), mask, targets, loss)
 
     def attend(self, hidden: Hidden, mask: Mask, labels: Int[Tensor, " label"], top: int) -> TopAttention:
         """See ``Head.attend``."""

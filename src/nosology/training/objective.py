@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nosology.heads.base import separable
 from nosology.model import Batch, GoldEvidence, HeadOutput
 from nosology.preprocessing.batching import PaddedBatch
 
@@ -37,6 +38,7 @@ class Objective(Protocol):
     def __call__(self, model: nn.Module, batch: Batch, targets: Targets) -> Mapping[str, Float[Tensor, ""]]: ...
 
 
+@separable
 def binary_cross_entropy(
     logits: Float[Tensor, "batch label"], targets: Float[Tensor, "batch label"]
 ) -> Float[Tensor, ""]:
@@ -57,17 +59,25 @@ class LabelObjective:
     evidence_weight: float = 0.0
 
     def __call__(self, model: nn.Module, batch: Batch, targets: Targets) -> Mapping[str, Tensor]:
-        terms = dict[str, Tensor]()
-        if self.evidence_weight and targets.evidence is not None:
-            forward = cast(Any, model).forward_with_evidence
-            output, evidence = cast(tuple[HeadOutput, Tensor], forward(batch, targets.evidence))
-            terms["evidence"] = self.evidence_weight * evidence
+        evidence = targets.evidence if self.evidence_weight else None
+        if hasattr(model, "losses"):
+            terms = cast(Any, model).losses(batch, targets.labels, self.loss, evidence)
         else:
-            output = cast(HeadOutput, model(batch))
-        terms = {"labels": self.loss(output.logits.float(), targets.labels), **terms}
-        more = getattr(getattr(model, "head", None), "auxiliary_loss", None)
-        own = None if more is None else more(output, targets.labels)
-        return terms if own is None else {**terms, "head": own}
+            terms = self._from_logits(model, batch, targets.labels, evidence)
+        if "evidence" not in terms:
+            return terms
+        return {**terms, "evidence": self.evidence_weight * terms["evidence"]}
+
+    def _from_logits(
+        self, model: nn.Module, batch: Batch, labels: Tensor, evidence: GoldEvidence | None
+    ) -> dict[str, Tensor]:
+        """Of a model that is no ``CodingModel``."""
+        if evidence is None:
+            output, terms = cast(HeadOutput, model(batch)), {}
+        else:
+            output, missed = cast(tuple[HeadOutput, Tensor], cast(Any, model).forward_with_evidence(batch, evidence))
+            terms = {"evidence": missed}
+        return {"labels": self.loss(output.logits.float(), labels), **terms}
 
 
 class TrainedModel(nn.Module):
