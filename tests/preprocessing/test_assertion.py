@@ -154,6 +154,19 @@ def test_scopes_stay_in_their_sentence(words: list[str]) -> None:
         assert len({document.sentence_of(int(s)) for s in starts}) == 1
 
 
+@settings(max_examples=200, deadline=None)
+@given(WORDS)
+def test_a_mention_has_the_highest_assertion_of_the_scopes_around_it(words: list[str]) -> None:
+    engine, document = AssertionEngine.for_language("es"), build_document(Note("n", " ".join(words), language="es"))
+    count, scopes = len(document.words), engine.scopes(document)
+    mentions = np.array([(a, b) for a in range(count) for b in range(a + 1, count + 1)], dtype=np.int64).reshape(-1, 2)
+    expected = [
+        max((PRECEDENCE.index(s.category) for s in scopes if s.start <= a and b <= s.end), default=0)
+        for a, b in mentions.tolist()
+    ]
+    assert engine.classify_words(document, mentions[:, 0], mentions[:, 1]).tolist() == expected
+
+
 @pytest.mark.parametrize("piece", ["sin fiebre ni tos ", "tos negativa ", "sin (", "no; "])
 def test_many_cues_take_linear_time(piece: str) -> None:
     def seconds(repeats: int) -> float:

@@ -27,15 +27,15 @@ class TitleTable:
 
     def title(self, code: str) -> str:
         """The title, empty where there is none."""
-        return self._nearest(code)[1]
+        return self.entry(code)[1]
 
     def system(self, code: str) -> str:
         """The code system, empty for a code without any known beginning."""
-        return self._nearest(code)[0]
+        return self.entry(code)[0]
 
     def entry(self, code: str) -> tuple[str, str]:
         """System and title; both empty for a code without any known beginning."""
-        return self._nearest(code)
+        return self._rows.get(code) or self._nearest(code)
 
     def exists(self, code: str) -> bool:
         """Whether the table has exactly this code."""
@@ -43,11 +43,8 @@ class TitleTable:
 
     def rows(self, labels: Iterable[str]) -> list[tuple[str, str, str]]:
         """(code, system, title) of some labels, sorted."""
-        return [(code, *self._nearest(code)) for code in sorted(set(labels))]
+        return [(code, *self.entry(code)) for code in sorted(set(labels))]
 
     def _nearest(self, code: str) -> tuple[str, str]:
-        known = self._rows.get(code)
-        if known is not None:
-            return known
         beginnings = (code[:length].rstrip(".") for length in range(len(code), 0, -1))
         return next((self._rows[start] for start in beginnings if start in self._rows), ("", ""))

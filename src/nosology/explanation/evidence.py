@@ -35,8 +35,16 @@ def choose_evidence(stream: TokenStream, mentions: Iterable[Mention]) -> tuple[t
     kept = [mention for mention in strongest.values() if mention.strength >= least]
     kept.sort(key=lambda mention: (-mention.strength, mention.words))
     del kept[_MOST:]
-    evidence = dict.fromkeys(_as_evidence(stream, mention.words) for mention in kept)
-    return tuple(evidence), tuple(dict.fromkeys(mention.expression for mention in kept))
+    evidence = dict.fromkeys([_known_evidence(stream, mention.words) for mention in kept])
+    return tuple(evidence), tuple(dict.fromkeys([mention.expression for mention in kept]))
+
+
+def _known_evidence(stream: TokenStream, words: tuple[int, ...]) -> Evidence:
+    """Kept with the stream: the words of one code often speak for others, too."""
+    known = stream.evidence_by_words.get(words)
+    if known is None:
+        known = stream.evidence_by_words[words] = _as_evidence(stream, words)
+    return known
 
 
 def _as_evidence(stream: TokenStream, words: tuple[int, ...]) -> Evidence:

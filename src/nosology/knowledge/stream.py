@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nosology.knowledge.vocabulary import concepts_of, ignored_words
 from nosology.preprocessing import AssertionEngine, Document, build_document
-from nosology.preprocessing.assertion import Scope
+from nosology.preprocessing.assertion import ranks_within
 from nosology.preprocessing.languages import LANGUAGES
 from nosology.types import Encounter, Evidence, Span
 
@@ -72,6 +72,11 @@ class TokenStream:
         """``starts`` and ``ends`` as Python integers."""
         return self.starts.tolist(), self.ends.tolist()
 
+    @cached_property
+    def evidence_by_words(self) -> dict[tuple[int, ...], Evidence]:
+        """A place for evidence that was made of some words, by their indices."""
+        return {}
+
     def surface(self, first: int, last: int) -> str:
         """The words ``first..last``, both included, joined by spaces."""
         return " ".join(self.words[first : last + 1])
@@ -95,10 +100,10 @@ class TokenStream:
         return sorted(found)
 
     @cached_property
-    def _scopes(self) -> list[list[Scope]]:
-        """What each document's cues reach; several sources ask for it."""
+    def _reaches(self) -> list[NDArray[np.int64]]:
+        """How far each document's cues reach; several sources ask for it."""
         engine = AssertionEngine.for_language(self.language)
-        return [engine.scopes(document) for document in self.documents]
+        return [engine.reach(document) for document in self.documents]
 
     def assertions(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int8]:
         """The assertion of each mention, as positions in ``preprocessing.assertion.PRECEDENCE``.
@@ -109,14 +114,12 @@ class TokenStream:
         ranks = np.zeros(len(first), dtype=np.int8)
         if self.language not in LANGUAGES:
             return ranks
-        engine = AssertionEngine.for_language(self.language)
         offset = 0
-        for number, (document, scopes) in enumerate(zip(self.documents, self._scopes, strict=True)):
-            inside = np.flatnonzero(self.notes[first] == number) if len(first) else np.zeros(0, dtype=np.int64)
-            if len(inside):
-                ranks[inside] = engine.classify_words(
-                    document, first[inside] - offset, last[inside] + 1 - offset, scopes
-                )
+        for number, (document, reach) in enumerate(zip(self.documents, self._reaches, strict=True)):
+            if len(self.documents) == 1:
+                return ranks_within(reach, first, last + 1)
+            inside = np.flatnonzero(self.notes[first] == number)
+            ranks[inside] = ranks_within(reach, first[inside] - offset, last[inside] + 1 - offset)
             offset += len(document.words)
         return ranks
 

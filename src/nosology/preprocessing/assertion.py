@@ -146,28 +146,18 @@ class AssertionEngine:
         last = np.searchsorted(document.token_starts, ends, side="left")
         return self.classify_words(document, first, np.maximum(last, first + 1))
 
-    def classify_words(
-        self,
-        document: Document,
-        first: NDArray[np.int64],
-        last: NDArray[np.int64],
-        scopes: Sequence[Scope] | None = None,
-    ) -> NDArray[np.int8]:
-        """The fastest path: mentions as half-open ranges of ``Document.words``; known ``scopes`` need not be found."""
-        order = np.argsort(first, kind="stable")
-        first, last = first[order], last[order]
-        ranks = np.zeros(len(first), dtype=np.int8)
-        scopes = self.scopes(document) if scopes is None else scopes
-        lows = np.searchsorted(first, [scope.start for scope in scopes])
-        highs = np.searchsorted(first, [scope.end for scope in scopes])
-        for scope, low, high in zip(scopes, lows.tolist(), highs.tolist(), strict=True):
-            if low < high:
-                mentions = ranks[low:high]
-                inside = last[low:high] <= scope.end
-                np.maximum(mentions, np.int8(_RANK[scope.category]), out=mentions, where=inside)
-        judged = np.empty_like(ranks)
-        judged[order] = ranks
-        return judged
+    def classify_words(self, document: Document, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int8]:
+        """The fastest path: mentions as half-open ranges of ``Document.words``."""
+        return ranks_within(self.reach(document), first, last)
+
+    def reach(self, document: Document) -> NDArray[np.int64]:
+        """Where the furthest scope of each assertion ends that has begun at or before a word: ``[rank, word + 1]``."""
+        # One more than there are words: a mention without words may come after the last one.
+        reach = np.zeros((len(PRECEDENCE), len(document.words) + 1), dtype=np.int64)
+        for scope in self.scopes(document):
+            own = reach[_RANK[scope.category]]
+            own[scope.start] = max(own[scope.start], scope.end)
+        return np.maximum.accumulate(reach, axis=1)
 
     def scopes(self, document: Document) -> list[Scope]:
         """Every scope in a document, sections included; mentions lie in a scope with all their words."""
@@ -254,6 +244,17 @@ class AssertionEngine:
         if cue.commas == "pass" or in_list:
             return start
         return max(start, comma)
+
+
+def ranks_within(reach: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int8]:
+    """Positions in ``PRECEDENCE`` of mentions, half-open ranges of words, given how far scopes reach.
+
+    A mention has an assertion if one of its scopes has begun by the first word and goes on to the end of the last one.
+    """
+    ranks = np.zeros(len(first), dtype=np.int8)
+    for rank in range(1, len(PRECEDENCE)):
+        ranks[reach[rank].take(first) >= last] = rank
+    return ranks
 
 
 def _ends_scope(other: CueMatch, match: CueMatch, breaks: _Breaks) -> bool:
