@@ -341,7 +341,7 @@ def test_the_command_refuses(arguments: list[str], message: str, capsys: pytest.
 
 def test_the_command_prints_a_dry_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "recipe.toml"
-    file.write_text(to_toml(replace(_recipe(SMALL), corpus=SimulatedConfig(encounters=20, codes=20))))
+    file.write_text(to_toml(replace(_recipe(SMALL), corpus=SimulatedConfig(encounters=20, codes=50))))
     assert run(["train", str(file), "--dry-run"]) == 0
     assert capsys.readouterr().out.startswith("parameters  ")
     assert list(tmp_path.iterdir()) == [file]
