@@ -28,6 +28,7 @@ from nosology.explanation.evidence import EXPLAINED_FROM, choose_evidence
 from nosology.knowledge.base import KnowledgeBase
 from nosology.knowledge.building import build_knowledge, open_systems
 from nosology.knowledge.stream import TokenStream, build_stream
+from nosology.knowledge.wordings import Wordings
 from nosology.model_card import Facts
 from nosology.neural import require_neural
 from nosology.predictor import FitTask, Fitted, Predictor, Progress
@@ -105,10 +106,11 @@ class Coder:
         from nosology.neural.predictor import NeuralPredictor
 
         _, task = _task(corpus, recipe, seed, _silent, None)
-        titles = TitleTable.of(open_systems(corpus.systems, recipe))
+        systems = open_systems(corpus.systems, recipe)
+        wordings = Wordings(TitleTable.of(systems), lambda: build_knowledge(systems, recipe))
         if isinstance(model, RankerModelConfig):
-            return dry_run(task, network, model.network_folds, titles)
-        return NeuralPredictor.dry_run(task, network, titles)
+            return dry_run(task, network, model.network_folds, wordings)
+        return NeuralPredictor.dry_run(task, network, wordings)
 
     def code(self, note: str | Note | Encounter) -> CodedEncounter:
         """Code one note or encounter.
@@ -220,7 +222,8 @@ def _fit_predictor(task: FitTask, systems: Sequence[CodeSystem], titles: TitleTa
             require_neural()
             from nosology.neural.predictor import NeuralPredictor
 
-            return NeuralPredictor.fit(task, recipe.model.network, titles)
+            wordings = Wordings(titles, lambda: build_knowledge(systems, recipe))
+            return NeuralPredictor.fit(task, recipe.model.network, wordings)
         case PriorConfig():
             return LabelPrior.fit(task, recipe.model)
         case TfidfConfig():

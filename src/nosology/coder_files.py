@@ -100,6 +100,6 @@ def _load_predictor(recipe: Recipe, folder: ModelFolder, titles: TitleTable) -> 
             require_neural()
             from nosology.neural.predictor import NeuralPredictor
 
-            return NeuralPredictor.load(folder, titles)
+            return NeuralPredictor.load(folder)
         case _:
             assert_never(recipe.model)

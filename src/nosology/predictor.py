@@ -43,7 +43,7 @@ class Prediction:
 
 
 class Predictor(Protocol):
-    """A fitted method. Its class also has ``load(folder, titles)``, which reads what ``save`` wrote."""
+    """A fitted method. Its class also has ``load``, which reads what ``save`` wrote."""
 
     @property
     def label_counts(self) -> Mapping[str, int]:

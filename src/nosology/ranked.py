@@ -14,6 +14,7 @@ from nosology.codes.titles import TitleTable
 from nosology.config import RankerModelConfig, Recipe
 from nosology.knowledge.base import Expression, KnowledgeBase
 from nosology.knowledge.stream import TokenStream
+from nosology.knowledge.wordings import Wordings
 from nosology.neural import require_neural
 from nosology.predictor import FitTask, Fitted, HeldOut, Prediction, load_part, read_json, save_part, write_json
 from nosology.ranking.candidates import CandidateGenerator
@@ -68,7 +69,7 @@ class RankedCandidates:
             recipe: which candidates and trees.
         """
         # Networks first: they use all threads, while everything below forks workers of one.
-        read, network = _fit_networks(task, titles, recipe)
+        read, network = _fit_networks(task, Wordings(titles, lambda: knowledge), recipe)
         with single_threaded():
             return RankedCandidates._fit(task, knowledge, titles, recipe, read, network)
 
@@ -112,23 +113,23 @@ class RankedCandidates:
     def load(folder: ModelFolder, titles: TitleTable) -> RankedCandidates:
         priors = CodePriors.from_state(*load_part(folder, "priors"), lambda code: titles.title(code).lower())
         names: list[str] = read_json(folder.file("sources.json"))
-        sources = [_load_source(name, folder, titles) for name in names]
+        sources = [_load_source(name, folder) for name in names]
         ranker = Ranker.from_state(load_arrays(folder.file("ranker.npz")))
         return RankedCandidates(CandidateGenerator(tuple(share_detector(sources)), priors), ranker)
 
 
-def _load_source(name: str, folder: ModelFolder, titles: TitleTable) -> CandidateSource:
+def _load_source(name: str, folder: ModelFolder) -> CandidateSource:
     if name != _NETWORK:
         return SOURCES[name].from_state(*load_part(folder, name))
     require_neural()
     from nosology.neural.network import Network
     from nosology.neural.source import NeuralSource
 
-    return NeuralSource(Network.load(folder, titles))
+    return NeuralSource(Network.load(folder))
 
 
 def _fit_networks(
-    task: FitTask, titles: TitleTable, recipe: Recipe
+    task: FitTask, wordings: Wordings, recipe: Recipe
 ) -> tuple[CandidateSource | None, CandidateSource | None]:
     """What networks that had not seen them say of the training encounters, and a network fitted on all of them."""
     model = recipe.model
@@ -137,4 +138,4 @@ def _fit_networks(
     require_neural()
     from nosology.neural.cross_fitting import fit_networks
 
-    return fit_networks(task, model.network, model.network_folds, titles)
+    return fit_networks(task, model.network, model.network_folds, wordings)

@@ -28,6 +28,7 @@ from nosology.config.architectures import (  # noqa: E402
     ConvolutionConfig,
     DirectConfig,
     LabelAttentionConfig,
+    SynonymAttentionConfig,
     TransformerConfig,
 )
 from nosology.config.neural import PretrainedSubwordsConfig, SubwordsConfig, WordsConfig  # noqa: E402
@@ -37,6 +38,7 @@ from nosology.encoders.base import Batch, Encoder, EncoderOutput  # noqa: E402
 from nosology.encoders.transformer import Transformer  # noqa: E402
 from nosology.errors import ConfigError, CorpusError, MissingExtraError, ModelError  # noqa: E402
 from nosology.knowledge.stream import build_stream  # noqa: E402
+from nosology.knowledge.wordings import Wordings  # noqa: E402
 from nosology.neural import cross_fitting  # noqa: E402
 from nosology.neural.network import Network  # noqa: E402
 from nosology.neural.predictor import NeuralPredictor  # noqa: E402
@@ -50,7 +52,7 @@ SMALL = NetworkConfig(
     WordsConfig(least_notes=1), ConvolutionConfig(word_size=12, filters=12, kernel=3), LabelAttentionConfig(), TRAINER
 )
 IN_A_RANKER = replace(SMALL, trainer=replace(TRAINER, patience=TrainerConfig().patience))
-NO_TITLES = TitleTable(())
+NO_WORDINGS = Wordings(TitleTable(()))
 
 
 def _quiet(stage: str, share: float) -> None:
@@ -151,7 +153,7 @@ def test_no_encounter_is_read_by_a_network_that_learnt_from_it(monkeypatch: pyte
 
     monkeypatch.setattr(cross_fitting.Network, "fit", staticmethod(remember_what_was_learnt))
     config = replace(SMALL, trainer=replace(TRAINER, epochs=1))
-    read, _ = cross_fitting.fit_networks(FitTask(training, folds, 0, _quiet), config, 2, NO_TITLES)
+    read, _ = cross_fitting.fit_networks(FitTask(training, folds, 0, _quiet), config, 2, NO_WORDINGS)
     every = {example.stream.encounter_id for example in training.examples}
     assert set(read.outputs) == every
     assert [len(part) for part in learnt] == [6, 6, 12]
@@ -251,7 +253,7 @@ def test_without_the_extra_a_network_names_the_install_line(monkeypatch: pytest.
 
 
 def test_descriptions_start_queries_and_subwords_are_learnt() -> None:
-    titles = TitleTable([(code, "icd10cm", f"title of {code}") for code in ("I10", "E11.9")])
+    wordings = Wordings(TitleTable([(code, "icd10cm", f"title of {code}") for code in ("I10", "E11.9")]))
     config = replace(
         SMALL,
         tokens=SubwordsConfig(vocabulary_size=300),
@@ -260,9 +262,27 @@ def test_descriptions_start_queries_and_subwords_are_learnt() -> None:
     )
     examples = training_set(make_corpus(8).encounters).examples
     with FitTask(training_set([]), np.zeros(0, dtype=np.int64), 0, _quiet).workplace() as work:
-        network, result = Network.fit(examples, (), config, titles, seed=1, folder=work / "run", tell=_quiet)
+        network, result = Network.fit(examples, (), config, wordings, seed=1, folder=work / "run", tell=_quiet)
     assert result.steps == 1
     assert len(network.score(build_stream(make_encounter(3))).numbers) == len(network.labels)
+
+
+def test_synonyms_start_from_wordings_of_the_code() -> None:
+    asked = list[tuple[str, int]]()
+
+    class Counted(Wordings):
+        def synonyms(self, code: str, most: int) -> list[str]:
+            asked.append((code, most))
+            return [f"title of {code}", "another wording"]
+
+    head = SynonymAttentionConfig(synonyms=3, attention_size=12, queries="descriptions")
+    config = replace(SMALL, head=head, trainer=replace(TRAINER, epochs=1, evidence_weight=0))
+    examples = training_set(make_corpus(8).encounters).examples
+    with FitTask(training_set([]), np.zeros(0, dtype=np.int64), 0, _quiet).workplace() as work:
+        network, _ = Network.fit(
+            examples, (), config, Counted(TitleTable(())), seed=1, folder=work / "run", tell=_quiet
+        )
+    assert asked == [(code, 3) for code in network.labels]
 
 
 def test_settings_that_do_not_go_together_are_refused() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from nosology.builders import build_encoder
-from nosology.codes.titles import TitleTable
 from nosology.config.architectures import TransformerConfig
 from nosology.config.neural import NetworkConfig
+from nosology.knowledge.wordings import Wordings
 from nosology.neural.network import Network
 from nosology.neural.remembered import RememberedEncoder
 from nosology.neural.source import NeuralSource, ReadSource
@@ -20,7 +20,7 @@ from nosology.training.dry_run import duration
 
 
 def fit_networks(
-    task: FitTask, config: NetworkConfig, parts: int, titles: TitleTable
+    task: FitTask, config: NetworkConfig, parts: int, wordings: Wordings
 ) -> tuple[ReadSource, NeuralSource]:
     """Train ``parts`` networks, each without a part of the folds, to read that part; and one on everything, to keep.
 
@@ -31,7 +31,7 @@ def fit_networks(
         task: what to learn from.
         config: of each network.
         parts: networks of the cross-fitting.
-        titles: of labels.
+        wordings: of labels.
     """
     own = task.folds % min(parts, len(np.unique(task.folds)))
     shared = _shared_encoder(config)
@@ -39,16 +39,16 @@ def fit_networks(
     with task.workplace() as work:
         for part in np.unique(own).tolist():
             train = task.training.part(np.flatnonzero(own != part)).examples
-            source = _fit(task, train, config, titles, work / f"network_{part}", shared)
+            source = _fit(task, train, config, wordings, work / f"network_{part}", shared)
             for example in task.training.part(np.flatnonzero(own == part)).examples:
                 outputs[example.stream.encounter_id] = source.candidates(example.stream)
-        kept = _fit(task, task.training.examples, config, titles, work / "network", shared)
+        kept = _fit(task, task.training.examples, config, wordings, work / "network", shared)
     return ReadSource(kept.feature_names, kept.labels, outputs), NeuralSource(kept.network.forgetful())
 
 
-def dry_run(task: FitTask, config: NetworkConfig, parts: int, titles: TitleTable) -> str:
+def dry_run(task: FitTask, config: NetworkConfig, parts: int, wordings: Wordings) -> str:
     """What ``fit_networks`` would take, in a few lines."""
-    found = Network.dry_run(task.training.examples, (), config, titles, seed=task.seed)
+    found = Network.dry_run(task.training.examples, (), config, wordings, seed=task.seed)
     # ``parts`` networks on all encounters but one part of each, and one on all: as much work as ``parts`` on all.
     together = f"networks    {parts} for the cross-fitting, 1 to keep: about {duration(parts * found.seconds)} together"
     return f"one network on all encounters\n{found.describe()}\n{together}"
@@ -58,11 +58,13 @@ def _fit(
     task: FitTask,
     examples: Sequence[TrainingExample],
     config: NetworkConfig,
-    titles: TitleTable,
+    wordings: Wordings,
     folder: Path,
     shared: RememberedEncoder | None,
 ) -> NeuralSource:
-    network, _ = Network.fit(examples, (), config, titles, seed=task.seed, folder=folder, tell=task.tell, shared=shared)
+    network, _ = Network.fit(
+        examples, (), config, wordings, seed=task.seed, folder=folder, tell=task.tell, shared=shared
+    )
     return NeuralSource(network)
 
 

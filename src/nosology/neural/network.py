@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple, assert_never
 
@@ -16,7 +17,6 @@ from torch import Tensor
 
 from nosology.builders import Labels, build_encoder, build_head, number_names, number_paths
 from nosology.checkpoint import ModelFolder
-from nosology.codes.titles import TitleTable
 from nosology.config.architectures import (
     DirectConfig,
     JointLabelAttentionConfig,
@@ -31,6 +31,7 @@ from nosology.encoders.descriptions import description_vectors
 from nosology.encoders.transformer import Transformer, describe_transformer
 from nosology.errors import CorpusError
 from nosology.knowledge.stream import TokenStream
+from nosology.knowledge.wordings import Wordings
 from nosology.model import CodingModel
 from nosology.neural.remembered import RememberedEncoder
 from nosology.predictor import Progress, read_json, write_json
@@ -100,7 +101,7 @@ class Network:
         train: Sequence[TrainingExample],
         dev: Sequence[TrainingExample],
         config: NetworkConfig,
-        titles: TitleTable,
+        wordings: Wordings,
         *,
         seed: int,
         folder: Path,
@@ -113,7 +114,7 @@ class Network:
             train: coded encounters to learn from.
             dev: coded encounters that choose the epoch; none: the last one.
             config: what it is made of; ``trainer.seed`` is added to ``seed``.
-            titles: of labels, where label queries start from descriptions.
+            wordings: of labels, where label queries start from descriptions.
             seed: of every random choice.
             folder: of the run; a run that was stopped goes on from there.
             tell: told what is being done.
@@ -122,7 +123,7 @@ class Network:
         Raises:
             CorpusError: no code is frequent enough to be learnt.
         """
-        fresh, encounters = Network._fresh(train, config, titles, seed, shared)
+        fresh, encounters = Network._fresh(train, config, wordings, seed, shared)
         result = Trainer(fresh.tokenizer, fresh.labels).fit(
             fresh.model,
             encounters,
@@ -139,12 +140,12 @@ class Network:
         train: Sequence[TrainingExample],
         dev: Sequence[TrainingExample],
         config: NetworkConfig,
-        titles: TitleTable,
+        wordings: Wordings,
         *,
         seed: int,
     ) -> DryRun:
         """What ``fit`` would take; a few steps are timed. Raises as ``fit``."""
-        fresh, encounters = Network._fresh(train, config, titles, seed, None)
+        fresh, encounters = Network._fresh(train, config, wordings, seed, None)
         read = [as_encounter(example) for example in dev] or None
         return Trainer(fresh.tokenizer, fresh.labels).dry_run(fresh.model, encounters, read, config.trainer)
 
@@ -152,7 +153,7 @@ class Network:
     def _fresh(
         train: Sequence[TrainingExample],
         config: NetworkConfig,
-        titles: TitleTable,
+        wordings: Wordings,
         seed: int,
         shared: RememberedEncoder | None,
     ) -> tuple[Network, list[Encounter]]:
@@ -164,7 +165,7 @@ class Network:
         encounters = [as_encounter(example) for example in train]
         tokenizer = _tokenizer(config, encounters)
         torch.manual_seed(seed)
-        model = _build(config, tokenizer, list(kept), titles)
+        model = _build(config, tokenizer, list(kept), wordings)
         if shared or _is_frozen(config):
             model = CodingModel(shared or RememberedEncoder(model.encoder), model.head)
         return Network(config, tokenizer, kept, model), encounters
@@ -217,7 +218,7 @@ class Network:
         save_tensors(own, folder / "network.safetensors")
 
     @staticmethod
-    def load(folder: ModelFolder, titles: TitleTable) -> Network:
+    def load(folder: ModelFolder) -> Network:
         """Read what ``save`` wrote.
 
         Raises:
@@ -228,7 +229,7 @@ class Network:
         tokenizer = load_tokenizer(folder.file("tokenizer.json"))
         counts = {str(code): int(count) for code, count in read_json(folder.file("network_labels.json")).items()}
         described = read_json(folder.file("encoder.json")) if _brings_encoder(config) else None
-        model = _build(_without_starts(config), tokenizer, list(counts), titles, described)
+        model = _build(_without_starts(config), tokenizer, list(counts), None, described)
         file = folder.file("network.safetensors")
         put_weights(model, _packaged_weights(config, model) | load_tensors(file), file)
         return Network(config, tokenizer, counts, model.eval())
@@ -266,7 +267,7 @@ def _build(
     config: NetworkConfig,
     tokenizer: Tokenizer,
     labels: list[str],
-    titles: TitleTable,
+    wordings: Wordings | None,
     encoder: Mapping[str, Any] | None = None,
 ) -> CodingModel:
     vectors: Tensor | None = None
@@ -276,7 +277,7 @@ def _build(
     own = not isinstance(config.encoder, TransformerConfig)
     size = tokenizer.vocabulary_size if own else None
     built = build_encoder(config.encoder, vocabulary_size=size, word_vectors=vectors, described=encoder)
-    described = _describe(config, built, tokenizer, labels, titles)
+    described = _describe(config, built, tokenizer, labels, wordings)
     paths = [_ancestors(code) for code in labels]
     joint, tied = isinstance(config.head, JointLabelAttentionConfig), getattr(config.head, "tied", False)
     known = Labels(
@@ -289,17 +290,25 @@ def _build(
 
 
 def _describe(
-    config: NetworkConfig, encoder: Encoder, tokenizer: Tokenizer, labels: list[str], titles: TitleTable
+    config: NetworkConfig, encoder: Encoder, tokenizer: Tokenizer, labels: list[str], wordings: Wordings | None
 ) -> Tensor | None:
-    """The mean state of each label's title, where label queries start from it: ``[label, _]``."""
+    """The mean state of each label's title, ``[label, _]``, or of each of its synonyms, ``[label, synonym, _]``, where
+    label queries start from them. A label with fewer synonyms than the head has vectors for has them in turn."""
     head = config.head
-    if isinstance(head, DirectConfig) or head.queries == "random":
+    if wordings is None or isinstance(head, DirectConfig) or head.queries == "random":
         return None
-    texts = [Encounter(code, (Note(code, titles.title(code) or code),)) for code in labels]
-    tokenized = list(tokenizer.encode_many(texts, config.trainer.max_tokens))
+    if not isinstance(head, SynonymAttentionConfig):
+        return _vectors(config, encoder, tokenizer, [wordings.title(code) for code in labels])
+    known = (wordings.synonyms(code, head.synonyms) for code in labels)
+    texts = [text for found in known for text in islice(cycle(found), head.synonyms)]
+    return _vectors(config, encoder, tokenizer, texts).view(len(labels), head.synonyms, -1)
+
+
+def _vectors(config: NetworkConfig, encoder: Encoder, tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
+    notes = [Encounter(str(row), (Note(str(row), text),)) for row, text in enumerate(texts)]
+    tokenized = list(tokenizer.encode_many(notes, config.trainer.max_tokens))
     parts = [tokenized[start : start + _TITLES_AT_ONCE] for start in range(0, len(tokenized), _TITLES_AT_ONCE)]
-    found = description_vectors(encoder, (pad_tokens(part, tokenizer.pad_id, "cpu") for part in parts))
-    return found[:, None].expand(-1, head.synonyms, -1) if isinstance(head, SynonymAttentionConfig) else found
+    return description_vectors(encoder, (pad_tokens(part, tokenizer.pad_id, "cpu") for part in parts))
 
 
 def _ancestors(code: str) -> list[str]:

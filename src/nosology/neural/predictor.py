@@ -13,6 +13,7 @@ from nosology.codes.titles import TitleTable
 from nosology.config.neural import NetworkConfig
 from nosology.knowledge.base import Expression, KnowledgeBase
 from nosology.knowledge.stream import TokenStream
+from nosology.knowledge.wordings import Wordings
 from nosology.neural.network import Network
 from nosology.predictor import FitTask, Fitted, HeldOut, Prediction
 from nosology.ranking.source import TrainingExample
@@ -50,7 +51,7 @@ class NeuralPredictor:
         return iter(())
 
     @staticmethod
-    def fit(task: FitTask, config: NetworkConfig, titles: TitleTable) -> Fitted:
+    def fit(task: FitTask, config: NetworkConfig, wordings: Wordings) -> Fitted:
         """Train on all folds but the first, which chooses the epoch and gives the scores for calibration.
 
         Calibration is a little optimistic therefore: the epoch is the best of some dozens on these very encounters.
@@ -58,12 +59,12 @@ class NeuralPredictor:
         Args:
             task: what to learn from; its ``work`` folder keeps the run, so that a stopped one goes on.
             config: what the network is made of.
-            titles: of labels.
+            wordings: of labels.
         """
         train, held = _parted(task)
         with task.workplace() as work:
             network, _ = Network.fit(
-                train, held, config, titles, seed=task.seed, folder=work / "network", tell=task.tell
+                train, held, config, wordings, seed=task.seed, folder=work / "network", tell=task.tell
             )
         found = [(network.score(example.stream), example.code_set) for example in held]
         labels = network.labels
@@ -75,16 +76,16 @@ class NeuralPredictor:
         return Fitted(predictor, HeldOut(scores, np.array(right, dtype=np.bool_), seen, gold_count), KnowledgeBase())
 
     @staticmethod
-    def dry_run(task: FitTask, config: NetworkConfig, titles: TitleTable) -> str:
+    def dry_run(task: FitTask, config: NetworkConfig, wordings: Wordings) -> str:
         """What ``fit`` would take, in a few lines."""
-        return Network.dry_run(*_parted(task), config, titles, seed=task.seed).describe()
+        return Network.dry_run(*_parted(task), config, wordings, seed=task.seed).describe()
 
     def save(self, folder: Path) -> None:
         self.network.save(folder)
 
     @staticmethod
-    def load(folder: ModelFolder, titles: TitleTable) -> NeuralPredictor:
-        return NeuralPredictor(Network.load(folder, titles))
+    def load(folder: ModelFolder) -> NeuralPredictor:
+        return NeuralPredictor(Network.load(folder))
 
 
 def _parted(task: FitTask) -> tuple[tuple[TrainingExample, ...], tuple[TrainingExample, ...]]:
