@@ -11,7 +11,7 @@ explains; rare source concepts keep some mass for targets that they have not met
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -141,26 +141,30 @@ class Cognates:
     """
 
     vocabulary: Sequence[str]
-    _holders: dict[str, list[str]] = field(init=False, repr=False)
+    _holders: dict[str, NDArray[np.int64]] = field(init=False, repr=False)
+    _sizes: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        holders = defaultdict[str, list[str]](list)
-        for concept in self.vocabulary:
-            if _has_shape(concept):
-                for trigram in sorted(_trigrams(concept)):
-                    holders[trigram].append(concept)
-        object.__setattr__(self, "_holders", dict(holders))
+        holders = defaultdict[str, list[int]](list)
+        trigrams = [_trigrams(concept) if _has_shape(concept) else frozenset[str]() for concept in self.vocabulary]
+        for number, own in enumerate(trigrams):
+            for trigram in own:
+                holders[trigram].append(number)
+        arrays = {trigram: np.array(numbers, dtype=np.int64) for trigram, numbers in holders.items()}
+        object.__setattr__(self, "_holders", arrays)
+        object.__setattr__(self, "_sizes", np.array([len(own) for own in trigrams], dtype=np.int64))
 
     def of(self, concept: str) -> Meanings:
         """At most three concepts of a likeness of at least 0.6, and hardly less alike than the first."""
-        if not _has_shape(concept):
+        own = _trigrams(concept) if _has_shape(concept) else frozenset[str]()
+        held = [self._holders[trigram] for trigram in own if trigram in self._holders]
+        if not held:
             return ()
-        shared = Counter[str]()
-        own = _trigrams(concept)
-        for trigram in own:
-            shared.update(self._holders.get(trigram, ()))
-        alike = ((other, 2 * count / (len(own) + len(_trigrams(other)))) for other, count in shared.items())
-        best = _likeliest((meaning for meaning in alike if meaning[1] >= _LEAST_DICE), _MOST_COGNATES)
+        shared = np.bincount(np.concatenate(held), minlength=len(self._sizes))
+        dice = 2 * shared / (len(own) + self._sizes)
+        alike = np.flatnonzero(dice >= _LEAST_DICE)
+        meanings = zip([self.vocabulary[number] for number in alike.tolist()], dice[alike].tolist(), strict=True)
+        best = _likeliest(meanings, _MOST_COGNATES)
         return tuple(meaning for meaning in best if meaning[1] >= _NEAR_BEST * best[0][1])
 
 
