@@ -13,6 +13,7 @@ import torch
 from model_table import batch
 
 from nosology.builders import Labels, build_model, number_names, number_paths
+from nosology.config import NeuralConfig, load_recipe
 from nosology.config.architectures import (
     Architecture,
     BiLstmConfig,
@@ -35,7 +36,18 @@ from nosology.config.architectures import (
 )
 from nosology.errors import ConfigError
 from nosology.model import CodingModel
+from nosology.shipped_recipes import find_recipe
 
+_ROBERTA = "RoBERTa-base-PM-M3-Voc-distill-align-hf"
+MIMIC = ("mimic3_full", "mimic3_50", "mimic4_icd10")
+PAPER_MODELS = {
+    "caml": caml(),
+    "multirescnn": multirescnn(),
+    "laat": laat(),
+    "joint_laat": joint_laat(),
+    "plm_icd": plm_icd(_ROBERTA),
+    "plm_ca": plm_ca(_ROBERTA),
+}
 CODES = ["E11.9", "I10", "E11.65", "J18.9", "I50.9", "E11.22"]
 LABELS = Labels(
     6,
@@ -223,3 +235,27 @@ def test_architectures_load_without_torch() -> None:
     code = "import json, sys, nosology.config.architectures as a; a.laat(); print(json.dumps('torch' in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) is False
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [
+        *((f"{name}_{corpus}", model) for name, model in PAPER_MODELS.items() for corpus in MIMIC),
+        ("msmn_mimic3_full", msmn()),
+        ("msmn_mimic3_50", msmn("top50")),
+        ("msmn_mimic4_icd10", msmn()),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_recipes_at_paper_size_are_the_named_models(name: str, architecture: Architecture) -> None:
+    model = load_recipe(find_recipe(name)).model
+    assert isinstance(model, NeuralConfig)
+    network, trainer, published = model.network, model.network.trainer, architecture.published
+    assert (network.encoder, network.head) == (architecture.encoder, architecture.head)
+    assert trainer.max_tokens == published.max_tokens
+    assert trainer.encounters_per_batch == published.batch_notes
+    assert (trainer.epochs, trainer.patience) == (published.epochs, published.patience)
+    assert (trainer.learning_rate, trainer.schedule) == (published.learning_rate, published.schedule)
+    assert (trainer.warmup_steps, trainer.weight_decay) == (published.warmup_steps, published.weight_decay)
+    assert trainer.clip_norm == published.clip_norm
+    assert trainer.metric == {"precision_at_8": "p@8", "micro_f1": "micro.f1"}.get(published.selection, "map")
