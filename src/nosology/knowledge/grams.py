@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -71,20 +72,18 @@ class GramReader:
 
     def _known_concepts(self, stream: TokenStream) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Number, word index and sentence of each concept in the text; 0 for one outside the vocabulary."""
-        number_of = self._number_of
-        pairs = [
-            (number_of.get(concept, 0), word) for word, concepts in enumerate(stream.concepts) for concept in concepts
-        ]
-        columns = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        return columns[:, 0], columns[:, 1], stream.sentences[columns[:, 1]]
+        concepts = list(chain.from_iterable(stream.concepts))
+        ids = np.fromiter(map(self._number_of.get, concepts, repeat(0)), dtype=np.int64, count=len(concepts))
+        words = np.repeat(np.arange(len(stream)), list(map(len, stream.concepts)))
+        return ids, words, stream.sentences[words]
 
 
-def _keys(ids: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """One number a row of concept numbers, the same for every order of them."""
-    ordered = np.sort(ids, axis=1).astype(np.uint64)
-    keys = np.full(len(ids), (ids.shape[1] * _SIZE_SEED) & _LOW_BITS, dtype=np.uint64)
-    for column in range(ids.shape[1]):
-        keys = (keys ^ ordered[:, column]) * _MULTIPLIER
+def _keys(ordered: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """One number a row of concept numbers that rise in each row."""
+    keys = np.full(len(ordered), (ordered.shape[1] * _SIZE_SEED) & _LOW_BITS, dtype=np.uint64)
+    for column in ordered.T.astype(np.uint64):
+        keys ^= column
+        keys *= _MULTIPLIER
         keys ^= keys >> np.uint64(_SHIFT)
     return keys
 
@@ -111,6 +110,9 @@ def _select(
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int8]]:
     """Leave out rows with an unknown concept or the same concept twice: that n-gram is there as a shorter one."""
     ordered = np.sort(columns, axis=1)
-    good = good & (ordered[:, 0] > 0) & (ordered[:, 1:] != ordered[:, :-1]).all(axis=1)
-    sizes = np.full(int(good.sum()), columns.shape[1], dtype=np.int8)
-    return _keys(columns[good]), first[good], last[good], sizes
+    good = good & (ordered[:, 0] > 0)
+    for column in range(1, columns.shape[1]):
+        good &= ordered[:, column] != ordered[:, column - 1]
+    kept = np.flatnonzero(good)
+    sizes = np.full(len(kept), columns.shape[1], dtype=np.int8)
+    return _keys(ordered.take(kept, axis=0)), first.take(kept), last.take(kept), sizes

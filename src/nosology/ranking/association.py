@@ -171,10 +171,12 @@ class AssociationSource:
 
     def candidates(self, stream: TokenStream) -> SourceOutput:
         grams = self.reader.read(stream)
-        places = np.minimum(np.searchsorted(self.keys, grams.keys), max(0, len(self.keys) - 1))
-        known = np.flatnonzero(self.keys[places] == grams.keys) if len(self.keys) else np.zeros(0, dtype=np.int64)
-        numbers = places[known]
-        held = np.unique(numbers)
+        order = np.argsort(grams.keys)  # rising keys are looked up much faster
+        wanted = grams.keys.take(order)
+        places = np.minimum(np.searchsorted(self.keys, wanted), max(0, len(self.keys) - 1))
+        found = np.flatnonzero(self.keys[places] == wanted) if len(self.keys) else np.zeros(0, dtype=np.int64)
+        known, numbers = order[found], places[found]
+        held = numbers[np.flatnonzero(np.diff(numbers, prepend=-1))]
         level = self._level(self.triggers, held)
         neighbours, centroid = self._alike(held)
         category_of = self._category_of
@@ -329,7 +331,7 @@ class _Occurrences:
             grams: all that were read.
             known: which of them are known.
         """
-        order = np.lexsort((grams.first[known], numbers))
+        order = np.lexsort((grams.last[known], grams.first[known], numbers))
         chosen = known[order]
         return _Occurrences(
             numbers[order],

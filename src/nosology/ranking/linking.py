@@ -359,11 +359,11 @@ def _summarise(links: Links, codes: list[str]) -> tuple[list[str], NDArray[np.fl
         return [], np.zeros((0, len(FEATURES)), dtype=np.float32)
     likely, elected = links.likeness * links.worth, links.vote * links.worth
     # Ties are parted by the links' other values, so that the row does not depend on the order of the spans.
-    ties = tuple(reversed(links.columns))
-    best = np.lexsort((*ties, likely, links.codes))
+    even = np.lexsort(tuple(reversed(links.columns)))
+    best = even[np.lexsort((likely[even], links.codes[even]))]
     lasts = np.flatnonzero(np.diff(links.codes[best], append=-1))
     best = best[lasts]
-    chosen = np.lexsort((*ties, elected, links.codes))[lasts]
+    chosen = even[np.lexsort((elected[even], links.codes[even]))[lasts]]
     by_code = np.argsort(links.codes, kind="stable")
     firsts = np.concatenate([[0], lasts[:-1] + 1])
     features = np.column_stack(
