@@ -5,24 +5,28 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from training_pieces import LABELS, environment, make_config, make_encounters, make_model, make_tokenizer
+from torch import nn
+from training_pieces import LABELS, environment, make_config, make_encounters, make_laat, make_model, make_tokenizer
 
+from nosology.preprocessing.word_tokenizer import WordTokenizer
 from nosology.training.trainer import Trainer, TrainResult
 from nosology.training.weights import load_tensors
 
 SCRIPT = """
 import json, os, sys
 import torch
-from training_pieces import LABELS, make_config, make_encounters, make_model, make_tokenizer
+from training_pieces import LABELS, make_config, make_encounters, make_laat, make_model, make_tokenizer
 from nosology.training.checkpoints import CheckpointStore
 from nosology.training.trainer import Trainer
 
 torch.set_num_threads(1)
 folder, options, stop_at = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
+make_model = {"tiny": make_model, "laat": make_laat}[options.pop("model", "tiny")]
 train, dev = make_encounters(60), make_encounters(13, 1, prefix="d")
 if stop_at:  # both processes leave at once, as if the machine went down
     write = CheckpointStore.write
@@ -59,12 +63,12 @@ def result_of(process: subprocess.CompletedProcess[str]) -> list[object]:
     return json.loads(process.stdout.split("RESULT ", 1)[1].splitlines()[0])
 
 
-def alone(folder: Path) -> TrainResult:
+def alone(folder: Path, make: Callable[[WordTokenizer], nn.Module] = make_model) -> TrainResult:
     """The same training by one process, which adds up two batches for each update."""
     train, dev = make_encounters(60), make_encounters(13, 1, prefix="d")
     tokenizer = make_tokenizer(train)
     config = make_config(**{**OPTIONS, "accumulation": 2})
-    return Trainer(tokenizer, LABELS).fit(make_model(tokenizer), train, dev, config, folder)
+    return Trainer(tokenizer, LABELS).fit(make(tokenizer), train, dev, config, folder)
 
 
 def kept(folder: Path, name: str) -> dict[str, torch.Tensor]:
@@ -88,6 +92,16 @@ def test_two_copies_learn_what_one_process_learns(tmp_path: Path, by: tuple[str,
     assert (steps, best_step, share) == (single.steps, single.best_step, 1.0)
     assert metrics == pytest.approx([entry.metric for entry in single.history], abs=1e-6)
     assert_same(tmp_path / "one", tmp_path / "two", 1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("distributed", ["ddp", "fsdp"])
+def test_a_loss_taken_in_one_pass_is_shared_too(tmp_path: Path, distributed: str) -> None:
+    alone(tmp_path / "one", make_laat)
+    options = {**OPTIONS, "model": "laat", "distributed": distributed}
+    *_, share = result_of(launch(tmp_path, tmp_path / "two", options))
+    assert share == pytest.approx(1.0 if distributed == "ddp" else 0.5, abs=0.05)
+    assert_same(tmp_path / "one", tmp_path / "two", 1e-5)
 
 
 @pytest.mark.slow

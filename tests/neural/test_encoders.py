@@ -16,6 +16,7 @@ from nosology.encoders.chunks import cut, merge
 from nosology.encoders.convolution import Convolution, MultiResidual, TokenBatchNorm, TokenConvolution
 from nosology.encoders.descriptions import description_vectors
 from nosology.encoders.embedding import WordEmbedding
+from nosology.encoders.lstm import bidirectional, side_by_side
 from nosology.encoders.recurrent import BiLstm
 from nosology.encoders.transformer import KNOWN_ENCODERS, Transformer, load_transformer, special_tokens
 from nosology.errors import ConfigError
@@ -140,6 +141,63 @@ def test_the_lstm_is_torchs_own(layers: int, segment: int) -> None:
     theirs = torch.autograd.grad(expected, [pair[1] for pair in pairs], weight)
     for one, other in zip(mine, theirs, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+def lstm_case(tokens: int, dtype: torch.dtype) -> tuple[list[nn.LSTM], torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    halves = [nn.LSTM(5, 6, batch_first=True, dtype=dtype) for _ in range(2)]
+    counts = torch.tensor([tokens, max(1, tokens // 2), 1])
+    place = torch.arange(tokens)
+    order = torch.where(place < counts[:, None], counts[:, None] - 1 - place, place)
+    return halves, torch.randn(3, tokens, 5, dtype=dtype, requires_grad=True), order
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 9])
+@pytest.mark.parametrize("segment", [1, 4, 9, 50])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_both_directions_equal_autograds_in_double_precision(tokens: int, segment: int, threads: int) -> None:
+    """States, and gradients in words and weights, of torch's own LSTM run each way; in turn and side by side."""
+    halves, words, order = lstm_case(tokens, torch.float64)
+    parameters = [parameter for half in halves for parameter in half.parameters()]
+    index = order[..., None]
+    backwards = halves[1](words.gather(1, index.expand(-1, -1, 5)))[0].gather(1, index.expand(-1, -1, 6))
+    expected = torch.cat([halves[0](words)[0], backwards], -1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        ours = bidirectional(halves[0], halves[1], words, order, segment)
+        weight = torch.randn_like(expected)
+        mine = torch.autograd.grad(ours, [words, *parameters], weight)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(ours, expected, atol=1e-12, rtol=0)
+    for one, other in zip(mine, torch.autograd.grad(expected, [words, *parameters], weight), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-12, rtol=0)
+
+
+def test_both_directions_run_in_inference_mode_and_tell_of_failures() -> None:
+    (ahead, back), words, order = lstm_case(9, torch.float32)
+    expected = bidirectional(ahead, back, words, order, 4).detach()
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with torch.inference_mode():
+            close(bidirectional(ahead, back, words, order, 4), expected)
+        with pytest.raises(ZeroDivisionError):
+            side_by_side(lambda: 1, lambda: 1 // 0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_under_autocast_the_lstm_is_near_the_exact_one() -> None:
+    torch.manual_seed(0)
+    encoder, notes = BiLstm(words(), 12, size=7, segment_tokens=4).eval(), batch(15, 6, 1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        near = encoder(notes).hidden
+    near.sum().backward()
+    torch.testing.assert_close(near.float(), encoder(notes).hidden, atol=0.02, rtol=0)
 
 
 def test_a_holed_mask_reads_as_the_note_without_the_holes() -> None:

@@ -13,7 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from nosology.config.trainer import TrainerConfig
-from nosology.model import Batch, GoldEvidence, HeadOutput
+from nosology.encoders.embedding import WordEmbedding
+from nosology.encoders.recurrent import BiLstm
+from nosology.heads.label_attention import LabelAttention
+from nosology.model import Batch, CodingModel, GoldEvidence, HeadOutput
 from nosology.preprocessing.word_tokenizer import WordTokenizer
 from nosology.types import Encounter, Evidence, GoldCode, Note, Span
 
@@ -95,6 +98,15 @@ def make_tokenizer(encounters: list[Encounter]) -> WordTokenizer:
 def make_model(tokenizer: WordTokenizer, seed: int = 0, **options: Any) -> TinyModel:
     torch.manual_seed(seed)
     return TinyModel(tokenizer.vocabulary_size, **options)
+
+
+def make_laat(tokenizer: WordTokenizer) -> CodingModel:
+    """A small model of the package's own parts, whose loss and gradients come from one pass."""
+    torch.manual_seed(0)
+    words = WordEmbedding(tokenizer.vocabulary_size, 6, dropout=0.1)
+    return CodingModel(
+        BiLstm(words, 6, size=5, segment_tokens=7), LabelAttention(10, len(LABELS), attention_size=4, std=0.3)
+    )
 
 
 def make_config(**options: Any) -> TrainerConfig:

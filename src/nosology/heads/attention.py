@@ -248,7 +248,7 @@ class _LabelAttention(torch.autograd.Function):
                 total.add_parameters(rows, pulled)
                 attentions = scratch.attentions(block, own.keys)
                 own.add_block(scratch, block, total.queries[rows], pooled, pulled.pooled, attentions)
-            own.finish(total, note, real)
+            total.put(note, real, own.key_sum, own.value_sum)
         originals = (queries, keys, values, *parameters)
         return None, *(grad.to(tensor.dtype) for grad, tensor in zip(total.every(), originals, strict=True))
 
@@ -284,7 +284,7 @@ class _AttentionLoss(torch.autograd.Function):
                 found.append(value)
                 total.add_parameters(rows, pulled)
                 own.add_block(scratch, block, total.queries[rows], pooled, pulled.pooled, attentions)
-            own.finish(total, note, real)
+            total.put(note, real, own.key_sum, own.value_sum)
         ctx.count, ctx.found = targets.numel(), total.every()
         ctx.dtypes = [tensor.dtype for tensor in (queries, keys, values, *parameters)]
         return torch.stack(found).sum() / ctx.count

@@ -72,7 +72,9 @@ class Scratch:
 
     def pooled(self, attentions: Iterable[Tensor], values: Tensor) -> Tensor:
         """Pooled vectors of a block of labels, ``[label, head, value]``."""
-        return torch.stack([attention @ values for attention in attentions], 1).to(precise(values.dtype))
+        heads = [attention @ values for attention in attentions]
+        stacked = heads[0][:, None] if len(heads) == 1 else torch.stack(heads, 1)
+        return stacked.to(precise(values.dtype))
 
     def product(self, left: Tensor, right: Tensor) -> Tensor:
         """``left right^T``, in a buffer that the next one takes over."""
@@ -127,15 +129,23 @@ class Gradients:
     """Sums of gradients, in float32 at least."""
 
     def __init__(self, queries: Tensor, keys: Tensor, values: Tensor, rowwise: Tensors, shared: Tensors) -> None:
-        def zeros(tensor: Tensor) -> Tensor:
-            return torch.zeros_like(tensor, dtype=precise(tensor.dtype), memory_format=torch.contiguous_format)
+        def empty(tensor: Tensor) -> Tensor:
+            return torch.empty_like(tensor, dtype=precise(tensor.dtype), memory_format=torch.contiguous_format)
 
-        self.queries, self.keys, self.values = zeros(queries), zeros(keys), zeros(values)
-        self.rowwise, self.shared = [zeros(tensor) for tensor in rowwise], [zeros(tensor) for tensor in shared]
+        self.queries, self.keys, self.values = empty(queries).zero_(), empty(keys), empty(values)
+        self.rowwise, self.shared = [empty(part).zero_() for part in rowwise], [empty(part).zero_() for part in shared]
+        self._rooms = [self.keys.new_empty(keys[:1].numel()), self.values.new_empty(values[:1].numel())]
 
-    def transposed(self, tensor: Tensor) -> Tensor:
-        """Room for a note's sum with tokens in the last place."""
-        return tensor.new_zeros(*tensor.shape[1:], len(tensor), dtype=self.keys.dtype)
+    def room(self, which: int, tensor: Tensor) -> Tensor:
+        """Zeros for one note's sum, tokens last; the next note takes the memory over."""
+        return self._rooms[which][: tensor.numel()].zero_().view(*tensor.shape[1:], len(tensor))
+
+    def put(self, note: int, real: Real, keys: Tensor, values: Tensor) -> None:
+        """One note's sums, made with ``room``; zero where no real token stands."""
+        for total, found in ((self.keys[note], keys.permute(2, 0, 1)), (self.values[note], values.T)):
+            if len(found) < len(total):
+                total.zero_()
+            total[real] = found
 
     def add_parameters(self, rows: slice, pulled: Pulled) -> None:
         """Add what a block of labels gives to the readout's parameters."""
@@ -167,7 +177,7 @@ class NoteGradients:
     @staticmethod
     def start(keys: Tensor, values: Tensor, total: Gradients) -> NoteGradients:
         """Sums of zero."""
-        return NoteGradients(keys, values, total.transposed(keys), total.transposed(values))
+        return NoteGradients(keys, values, total.room(0, keys), total.room(1, values))
 
     def add_block(
         self,
@@ -186,7 +196,3 @@ class NoteGradients:
             scores = _softmax_pulled(scratch.product(into, self.values), weights[:, head, None], attention)
             _add_product(query_sum[:, head], scores, self.keys[:, head])
             _add_product(self.key_sum[head], queries[:, head].T, scores)
-
-    def finish(self, total: Gradients, note: int, real: Real) -> None:
-        """Put the note's sums where they belong."""
-        total.keys[note, real], total.values[note, real] = self.key_sum.permute(2, 0, 1), self.value_sum.T
