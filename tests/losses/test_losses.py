@@ -44,7 +44,7 @@ from nosology.losses.wrapped import ContrastiveAlignment, RDrop  # noqa: E402
 
 EVERY = pytest.mark.parametrize("name", TABLE)
 MODULES = (asymmetric, balanced, cross_entropy, harmonised, hierarchical, missing, ranking, segmented, wrapped)
-BASES = {base.Loss, base.CellLoss, cross_entropy.WeightedCrossEntropy, wrapped.WrappedLoss}
+BASES = {base.Loss, base.CellLoss, cross_entropy.CrossEntropy, wrapped.WrappedLoss}
 
 
 def known_of(name: str, rows: LabelRows, **more: Any) -> Known:
@@ -81,7 +81,7 @@ def test_every_loss_and_every_section_joins_the_table() -> None:
     import nosology.losses
 
     named = {f"nosology.losses.{item.name}" for item in pkgutil.iter_modules(nosology.losses.__path__)}
-    without = {f"nosology.losses.{name}" for name in ("base", "build", "facts", "formulas", "segmentation", "plots")}
+    without = {f"nosology.losses.{name}" for name in ("base", "build", "facts", "curves", "segmentation", "plots")}
     assert named - without == {module.__name__ for module in MODULES}
 
 

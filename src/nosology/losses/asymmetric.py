@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from nosology.losses.base import CellLoss, Cells, LabelTable, Reduction
+from nosology.losses.curves import Curve, logistic, negative_log, probability, surprise
 from nosology.losses.facts import Ints
-from nosology.losses.formulas import negative_log, power, power_weights, shifted, softplus
 
 
 class Asymmetric(CellLoss):
@@ -39,18 +38,26 @@ class Asymmetric(CellLoss):
         self.gamma_positive, self.gamma_negative, self.margin = gamma_positive, gamma_negative, margin
         self.detach_focus = detach_focus
 
-    def positive(self, logits: Tensor, cells: Cells) -> Tensor:
+    def positive(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        return softplus(-logits) * self.focus(torch.sigmoid(-logits), self.gamma_positive)
+        probability, cost = logistic(-logits)
+        return cost * self.focus(probability, self.gamma_positive)
 
-    def negative(self, logits: Tensor, cells: Cells) -> Tensor:
+    def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        probabilities = shifted(logits, self.margin)
-        return negative_log(probabilities, logits, self.margin) * self.focus(probabilities, self.gamma_negative)
+        above, cost = self.above(logits)
+        return cost * self.focus(above, self.gamma_negative)
 
-    def focus(self, base: Tensor, exponent: float) -> Tensor:
+    def above(self, logits: Curve) -> tuple[Curve, Curve]:
+        """p_m and -log(1 - p_m)."""
+        if not self.margin:
+            return logistic(logits)
+        above = probability(logits).above(self.margin)
+        return above, negative_log(above)
+
+    def focus(self, base: Curve, exponent: float) -> Curve:
         """The power of what is wrong with a cell."""
-        return power(base.detach() if self.detach_focus else base, exponent)
+        return (base.constant() if self.detach_focus else base).power(exponent)
 
 
 class RobustAsymmetric(Asymmetric):
@@ -91,21 +98,21 @@ class RobustAsymmetric(Asymmetric):
         self.first, self.second, self.third = epsilon_positive, epsilon_positive_squared, epsilon_negative
         self.lam = lam
 
-    def positive(self, logits: Tensor, cells: Cells) -> Tensor:
+    def positive(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        missed = torch.sigmoid(-logits)
-        polynomial = softplus(-logits) - self.first * missed - self.second / 2 * missed * missed
+        missed, cost = logistic(-logits)
+        polynomial = cost - missed * self.first - missed.power(2) * (self.second / 2)
         return polynomial * self.focus(missed, self.gamma_positive)
 
-    def negative(self, logits: Tensor, cells: Cells) -> Tensor:
+    def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        probabilities = torch.sigmoid(logits)
-        above = torch.relu(probabilities - self.margin) if self.margin else probabilities
-        value = negative_log(above, logits, self.margin)
+        whole = probability(logits)
+        above = whole.above(self.margin)
+        cost = negative_log(above) if self.margin else surprise(logits)
         if self.third:
-            value = value - self.third * (1 - above)
-        hill = (self.lam - probabilities) * probabilities * probabilities * (self.lam - 1 + above)
-        return value * hill * self.focus(above, self.gamma_negative)
+            cost = cost + above * self.third - self.third
+        hill = (-whole + self.lam) * whole.power(2) * (above + (self.lam - 1))
+        return cost * hill * self.focus(above, self.gamma_negative)
 
 
 class MultiLabelFocalModifier(Asymmetric):
@@ -145,15 +152,18 @@ class MultiLabelFocalModifier(Asymmetric):
         modifier = (1 - np.log(kept / kept.max(initial=1))) ** power
         self.table, self.label_count = LabelTable({"modifier": modifier}), len(counts)
 
-    def positive(self, logits: Tensor, cells: Cells) -> Tensor:
+    def positive(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        return cells.of_label("modifier") * super().positive(logits, cells)
+        return super().positive(logits, cells) * cells.of_label("modifier")
 
-    def negative(self, logits: Tensor, cells: Cells) -> Tensor:
+    def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
         modifier = cells.of_label("modifier")
-        probabilities = shifted(logits, self.margin)
-        value = modifier * negative_log(probabilities, logits, self.margin)
+        exponent = modifier + self.gamma_negative
+        above, cost = self.above(logits)
+        cost = cost * modifier
         if self.detach_focus:
-            return value * power_weights(probabilities, self.gamma_negative + modifier)
-        return value * probabilities.clamp(min=1e-12) ** (self.gamma_negative + modifier)
+            # Kept away from 0 and from what is no normal number, with which a CPU is slow.
+            return cost * torch.exp(torch.log(above.value + 1e-20).mul_(exponent).clamp_(min=-80))
+        kept = above.value.clamp(min=1e-12)
+        return cost * Curve(kept**exponent, above.slope * exponent * kept ** (exponent - 1))

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from nosology.losses.base import CellLoss, Cells, LabelTable, Positives, Reduction
 from nosology.losses.cross_entropy import log_odds
+from nosology.losses.curves import Curve, missed, surprise
 from nosology.losses.facts import Ints
-from nosology.losses.formulas import power, softplus
 
 Weighting = Literal["by_class", "average_n", "average_w", "min_n"]
 
@@ -79,13 +79,13 @@ class Focal(CellLoss):
         super().__init__(reduction=reduction)
         self.alpha, self.gamma = alpha, gamma
 
-    def positive(self, logits: Tensor, cells: Cells) -> Tensor:
+    def positive(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        return self.alpha * power(torch.sigmoid(-logits), self.gamma) * softplus(-logits)
+        return missed(-logits, self.gamma) * self.alpha
 
-    def negative(self, logits: Tensor, cells: Cells) -> Tensor:
+    def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        return (1 - self.alpha) * power(torch.sigmoid(logits), self.gamma) * softplus(logits)
+        return missed(logits, self.gamma) * (1 - self.alpha)
 
 
 class ClassBalanced(Focal):
@@ -143,15 +143,15 @@ class ClassBalanced(Focal):
             return None
         return labels["weight"] / count if self.reduction == "mean" else labels["weight"]
 
-    def positive(self, logits: Tensor, cells: Cells) -> Tensor:
+    def positive(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
         return self._weighted(super().positive(logits, cells), cells)
 
-    def negative(self, logits: Tensor, cells: Cells) -> Tensor:
+    def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
         return self._weighted(super().negative(logits, cells), cells)
 
-    def _weighted(self, values: Tensor, cells: Cells) -> Tensor:
+    def _weighted(self, values: Curve, cells: Cells) -> Curve:
         return values if self.weighting == "by_class" else values * cells.of_encounter("weight")
 
 
@@ -219,22 +219,21 @@ class DistributionBalanced(CellLoss):
         inverse = labels["inverse"][positives.columns] * positives.values
         return {"rate": positives.by_encounter(inverse, len(logits))}
 
-    def positive(self, logits: Tensor, cells: Cells) -> Tensor:
+    def positive(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
         value = self._focused(-(logits + cells.of_label("shift")), self.alpha)
         weights = self._weights(cells)
         return value if weights is None else value * weights
 
-    def negative(self, logits: Tensor, cells: Cells) -> Tensor:
+    def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
         value = self._focused((logits + cells.of_label("shift")) * self.negative_scale, 1 - self.alpha)
         weights = self._weights(cells)
-        return (value if weights is None else value * weights) / self.negative_scale
+        return value * (1 / self.negative_scale) if weights is None else value * (weights / self.negative_scale)
 
-    def _focused(self, wrong: Tensor, alpha: float) -> Tensor:
+    def _focused(self, wrong: Curve, alpha: float) -> Curve:
         """The cross-entropy of a logit that should be low, times the focal factors."""
-        value = softplus(wrong)
-        return alpha * power(torch.sigmoid(wrong), self.gamma) * value if self.has_focus else value
+        return missed(wrong, self.gamma) * alpha if self.has_focus else surprise(wrong)
 
     def _weights(self, cells: Cells) -> Tensor | None:
         if self.variant == "cb_ntr":

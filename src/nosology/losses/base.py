@@ -4,8 +4,8 @@ A loss of single cells (note i, label c) is
 
     L = sum_ic c_ic [ y_ic L+(z_ic) + (1 - y_ic) L-(z_ic) ]
 
-Nearly all y are 0, so L- is computed everywhere and L+ at the positives alone, and a formula says each of the two in
-plain PyTorch. ``summed`` takes value and gradient together: of the size batch x labels there is one tensor, the
+Nearly all y are 0, so L- is computed everywhere and L+ at the positives alone. A formula gives each of the two as a
+``Curve``, value and slope, so value and gradient come together: of the size batch x labels there is one tensor, the
 gradient. The rest exists for a block of labels at a time, in float32 even if logits come in half precision.
 
 Reductions. The encounters of a batch are averaged always, because a step of the trainer weighs encounters, not batches.
@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nosology.errors import ConfigError
+from nosology.losses.curves import Curve
 
 Reduction = Literal["mean", "sum"]
 Where = slice | Tensor
@@ -112,6 +113,15 @@ class LabelTable:
     def __init__(self, columns: Mapping[str, NDArray[Any]] | None = None) -> None:
         self._host = {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in (columns or {}).items()}
         self._placed = dict[tuple[torch.device, torch.dtype], dict[str, Tensor]]()
+        self._kept = dict[int, Tensor]()
+
+    def kept(self, columns: Mapping[str, Tensor], make: Callable[[], Tensor]) -> Tensor:
+        """What follows from the columns of all labels is made once; for candidates, each time."""
+        if not any(columns is placed for placed in self._placed.values()):
+            return make()
+        if id(columns) not in self._kept:
+            self._kept[id(columns)] = make()
+        return self._kept[id(columns)]
 
     def take(self, labels: Tensor | None, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
         """The columns of all labels, or of candidates; whole numbers stay whole."""
@@ -167,7 +177,8 @@ class Cells:
     def of_both(self, name: str, group: str) -> Tensor:
         """A number of each place's encounter and group of labels, from ``[batch, group]``."""
         groups = self.of_label(group)
-        return self.batch[name][:, groups] if self.is_block else self.batch[name][self.rows, groups]
+        values = self.batch[name]
+        return values.index_select(1, groups) if self.is_block else values[self.rows, groups]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,25 +201,33 @@ class Positives:
         Raises:
             ConfigError: one is no number from 0 to 1.
         """
-        rows, columns = _not_zero(targets)
+        if targets.device.type == "cpu":
+            return Positives._on_cpu(targets.detach().numpy())
+        rows, columns = targets.nonzero(as_tuple=True)
         values = targets[rows, columns]
         good = (values > 0) & (values <= 1)  # not so for NaN, which is no zero either
         if not bool(good.all()):
             raise bad_targets(int((~good).sum()))
         return Positives(rows, columns, values)
 
+    def within(self, columns: slice) -> Positives:
+        """Those of some columns."""
+        chosen = (self.columns >= columns.start) & (self.columns < columns.stop)
+        return self if bool(chosen.all()) else Positives(self.rows[chosen], self.columns[chosen], self.values[chosen])
+
+    @staticmethod
+    def _on_cpu(targets: NDArray[Any]) -> Positives:
+        """The same: NumPy finds few places among many six times as fast as torch does."""
+        rows, columns = np.divmod(np.flatnonzero(targets != 0), targets.shape[1])
+        values = targets[rows, columns]
+        good = (values > 0) & (values <= 1)
+        if not good.all():
+            raise bad_targets(int((~good).sum()))
+        return Positives(torch.from_numpy(rows), torch.from_numpy(columns), torch.from_numpy(values))
+
     def by_encounter(self, values: Tensor, count: int) -> Tensor:
         """Sums over each encounter's positives."""
         return torch.zeros(count, dtype=values.dtype, device=values.device).index_add_(0, self.rows, values)
-
-
-def _not_zero(targets: Tensor) -> tuple[Tensor, Tensor]:
-    if targets.device.type != "cpu" or targets.dtype not in (torch.float32, torch.float64):
-        rows, columns = targets.nonzero(as_tuple=True)
-        return rows, columns
-    # NumPy finds few places among many six times as fast as torch does on a CPU.
-    found = torch.from_numpy(np.flatnonzero(targets.detach().numpy() != 0))
-    return found // targets.shape[1], found % targets.shape[1]
 
 
 def bad_targets(count: int) -> ConfigError:
@@ -217,38 +236,6 @@ def bad_targets(count: int) -> ConfigError:
         f"{count} targets are NaN or outside 0..1; write 0 where a label is not known, or leave the encounter out: "
         "a loss takes no mask"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What the sums over one batch share.
-
-    Args:
-        labels, batch: see ``Cells``.
-        coefficients: of each column's cells; ``None``: 1.
-        positives: of the batch.
-    """
-
-    labels: Mapping[str, Tensor]
-    batch: Mapping[str, Tensor]
-    coefficients: Tensor | None
-    positives: Positives
-
-    def block(self, columns: slice) -> Cells:
-        """All encounters, some labels."""
-        return Cells(slice(None), columns, self.labels, self.batch)
-
-    def places(self) -> Cells:
-        """The positives."""
-        return Cells(self.positives.rows, self.positives.columns, self.labels, self.batch)
-
-    def sum_block(self, values: Tensor, columns: slice) -> Tensor:
-        """Over a block."""
-        return values.sum() if self.coefficients is None else (values.sum(0) * self.coefficients[columns]).sum()
-
-    def sum_places(self, values: Tensor) -> Tensor:
-        """Over the positives."""
-        return (values if self.coefficients is None else values * self.coefficients[self.positives.columns]).sum()
 
 
 class CellLoss(Loss):
@@ -275,11 +262,11 @@ class CellLoss(Loss):
         self.scale = scale
 
     @abstractmethod
-    def positive(self, logits: Tensor, cells: Cells) -> Tensor:
+    def positive(self, logits: Curve, cells: Cells) -> Curve:
         """L+ of each place."""
 
     @abstractmethod
-    def negative(self, logits: Tensor, cells: Cells) -> Tensor:
+    def negative(self, logits: Curve, cells: Cells) -> Curve:
         """L- of each place."""
 
     def look(self, logits: Tensor, positives: Positives, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -300,35 +287,34 @@ class CellLoss(Loss):
         batch = self.look(logits.detach().to(precise), positives, own)
         coefficients = self.coefficients(own, logits.shape[1])
         factor = self.scale / len(logits)
-        if coefficients is None and self.reduction == "mean":
+        if coefficients is not None:
+            coefficients, factor = coefficients * factor, 1.0
+        elif self.reduction == "mean":
             factor /= logits.shape[1]
 
-        terms = Terms(own, batch, coefficients, positives)
-        return summed(logits, positives, self.dense(terms), self.sparse(terms), factor)
+        def block(part: Tensor, columns: slice) -> Found:
+            curve = self.negative(Curve(part), Cells(slice(None), columns, own, batch))
+            self._put_positives(curve, part, columns, positives, own, batch)
+            return weighted_sum(curve, None if coefficients is None else coefficients[columns])
 
-    def dense(self, terms: Terms) -> Dense:
-        """The sum of L- over a block of labels, with its gradient."""
+        return summed(logits, block, factor)
 
-        def value(part: Tensor, columns: slice) -> Tensor:
-            return terms.sum_block(self.negative(part, terms.block(columns)), columns)
-
-        return lambda part, columns, wanted: with_gradient(lambda z: value(z, columns), part, wanted)
-
-    def sparse(self, terms: Terms) -> Sparse:
-        """The sum of y (L+ - L-) over the positives, and the gradient of y L+ + (1 - y) L- there."""
-
-        def found(part: Tensor, wanted: bool) -> Found:
-            cells, share, left = terms.places(), terms.positives.values, list[Tensor]()
-
-            def value(part: Tensor) -> Tensor:
-                minus = self.negative(part, cells)
-                left.append(terms.sum_places(minus.detach()))
-                return terms.sum_places(minus + share * (self.positive(part, cells) - minus))
-
-            total, gradient = with_gradient(value, part, wanted)
-            return total - left[0], gradient
-
-        return found
+    def _put_positives(
+        self,
+        curve: Curve,
+        part: Tensor,
+        columns: slice,
+        positives: Positives,
+        own: Mapping[str, Tensor],
+        batch: Mapping[str, Tensor],
+    ) -> None:
+        """Make y L+ + (1 - y) L- of L- where y is not 0."""
+        here = positives.within(columns)
+        places = here.rows, here.columns - columns.start
+        plus = self.positive(Curve(part[places]), Cells(here.rows, here.columns, own, batch))
+        for whole, carried in ((curve.value, plus.value), (curve.slope, plus.slope)):
+            assert isinstance(whole, Tensor)
+            whole[places] = torch.lerp(whole[places], torch.as_tensor(carried).to(whole), here.values)
 
     def identity(self) -> str:
         """See ``Loss``."""
@@ -338,65 +324,59 @@ class CellLoss(Loss):
 
 # --- value and gradient together --------------------------------------------------------------------------------------
 
-Found = tuple[Tensor, Tensor | None]
-Dense = Callable[[Tensor, slice, bool], Found]
-Sparse = Callable[[Tensor, bool], Found]
+Found = tuple[Tensor, Tensor]
+Block = Callable[[Tensor, slice], Found]
 
 
-def summed(logits: Tensor, positives: Positives, dense: Dense, sparse: Sparse, factor: float) -> Tensor:
-    """``factor`` times the sum of ``dense`` over blocks of labels and of ``sparse`` over the positives' logits.
+def weighted_sum(curve: Curve, weights: Tensor | None) -> Found:
+    """The sum of a curve's values, times a weight for each of the last dimension, and its gradient."""
+    assert isinstance(curve.slope, Tensor)
+    if weights is None:
+        return curve.value.sum(), curve.slope
+    return curve.value.sum(0) @ weights, curve.slope.mul_(weights)
+
+
+def summed(logits: Tensor, block: Block, factor: float) -> Tensor:
+    """``factor`` times the sum of ``block`` over blocks of labels.
 
     Args:
         logits: ``[batch, label]``.
-        positives: the places that ``sparse`` gets.
-        dense: a block of the logits, where it stands, and whether the gradient is wanted -> value and gradient.
-        sparse: for the positives' logits, what they add to the value, and their whole gradient.
+        block: a block of the logits and where it stands -> value and gradient.
         factor: of the sum.
     """
-    return cast(Tensor, cast(Any, _Summed).apply(logits, positives, dense, sparse, factor))
+    return cast(Tensor, cast(Any, _Summed).apply(logits, block, factor))
 
 
 class _Summed(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, logits: Tensor, positives: Positives, dense: Dense, sparse: Sparse, factor: float
-    ) -> Tensor:
-        logits, wanted = logits.detach(), bool(ctx.needs_input_grad[0])
-        places, precise = (positives.rows, positives.columns), torch.promote_types(logits.dtype, torch.float32)
-        total, own = sparse(logits[places].to(precise), wanted)
+    def forward(ctx: Any, logits: Tensor, block: Block, factor: float) -> Tensor:  # type: ignore[override]
+        logits, precise = logits.detach(), torch.promote_types(logits.dtype, torch.float32)
         blocks = list(_blocks(logits))
-        gradient = None
-        for block in blocks:
-            value, part = dense(logits[:, block].to(precise), block, wanted)
+        total = torch.zeros((), dtype=precise, device=logits.device)
+        gradient = torch.empty_like(logits) if len(blocks) > 1 else None
+        for columns in blocks:
+            value, part = block(logits[:, columns].to(precise), columns)
             total = total + value
-            if wanted and gradient is None:
-                gradient = part if len(blocks) == 1 else torch.empty_like(logits)
-            if gradient is not None and len(blocks) > 1:
-                gradient[:, block] = cast(Tensor, part) * factor
-        if gradient is not None:
-            if len(blocks) == 1:
-                gradient = gradient.mul_(factor).to(logits.dtype)
-            gradient[places] = (cast(Tensor, own) * factor).to(gradient.dtype)
-            ctx.save_for_backward(gradient)
+            part = part if factor == 1 else part.mul_(factor)
+            if gradient is None:
+                gradient = part.to(logits.dtype)
+            else:
+                gradient[:, columns] = part
+        ctx.gradient = gradient
         return total * factor
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        (gradient,) = ctx.saved_tensors
-        return gradient * outer[0].to(gradient.dtype), None, None, None, None
+        return take_gradient(ctx, outer[0]), None, None
 
 
-def with_gradient(function: Callable[[Tensor], Tensor], part: Tensor, wanted: bool) -> Found:
-    """The value of a function and, if wanted, its gradient by autograd."""
-    if not wanted:
-        with torch.no_grad():
-            return function(part), None
-    part = part.detach().requires_grad_()
-    with torch.enable_grad():
-        value = function(part)
-    (gradient,) = torch.autograd.grad(value, part)
-    return value.detach(), gradient
+def take_gradient(ctx: Any, outer: Tensor) -> Tensor:
+    """The gradient that the forward pass left, in place, for a copy of it is as large as the batch's logits."""
+    gradient, ctx.gradient = ctx.gradient, None
+    if gradient is None:
+        raise RuntimeError("a loss can be differentiated once; compute it again")
+    return gradient.mul_(outer.to(gradient.dtype))
 
 
 def _blocks(logits: Tensor) -> Iterator[slice]:

@@ -35,9 +35,9 @@ from nosology.losses.balanced import ClassBalanced, DistributionBalanced, Focal
 from nosology.losses.base import CellLoss, Loss
 from nosology.losses.cross_entropy import (
     BinaryCrossEntropy,
+    CrossEntropy,
     LabelDistributionMargins,
     LogitAdjustment,
-    WeightedCrossEntropy,
 )
 from nosology.losses.facts import LabelFacts
 from nosology.losses.harmonised import GradientHarmonised
@@ -139,7 +139,7 @@ def build_term(config: TermConfig) -> CellLoss:
     """The base term of a segmented loss: L+ and L- without any weight."""
     match config:
         case BceTermConfig():
-            return WeightedCrossEntropy()
+            return CrossEntropy()
         case FocalTermConfig():
             return Asymmetric(gamma_positive=config.gamma, gamma_negative=config.gamma, margin=0.0, detach_focus=False)
         case AsymmetricTermConfig():

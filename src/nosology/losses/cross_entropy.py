@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nosology.errors import ConfigError
-from nosology.losses.base import CellLoss, Cells, Dense, Found, LabelTable, Reduction, Sparse, Terms
+from nosology.losses.base import CellLoss, Cells, Found, LabelTable, Positives, Reduction, bad_targets, summed
+from nosology.losses.curves import Curve, surprise
 from nosology.losses.facts import Ints
-from nosology.losses.formulas import softplus
 
 
 def within(counts: Ints, encounters: int) -> NDArray[np.float64]:
@@ -24,68 +24,68 @@ def log_odds(counts: Ints, encounters: int) -> NDArray[np.float64]:
     return np.log(kept / (encounters - kept))
 
 
-class WeightedCrossEntropy(CellLoss):
-    """L+ = a_c log(1 + e^-(z + s_c)), L- = b_c log(1 + e^(z + s_c)).
+class CrossEntropy(CellLoss):
+    """L+ = log(1 + e^-(z + s_c)), L- = log(1 + e^(z + s_c)); without a column "shift" in its table, s = 0.
 
-    Columns "positive" (a), "negative" (b) and "shift" (s) of the table may be missing: 1, 1 and 0.
+    Positives and negatives have the same weight here, so that it is log(1 + e^z) - y z, and its gradient p - y.
     """
 
-    def positive(self, logits: Tensor, cells: Cells) -> Tensor:
+    def positive(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        return _times(softplus(-_plus(logits, cells)), cells, "positive")
+        return surprise(-_moved(logits, cells))
 
-    def negative(self, logits: Tensor, cells: Cells) -> Tensor:
+    def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        return _times(softplus(_plus(logits, cells)), cells, "negative")
+        return surprise(_moved(logits, cells))
 
-    def dense(self, terms: Terms) -> Dense:
-        """See ``CellLoss``; its gradient is b_c p."""
-
-        def found(part: Tensor, columns: slice, wanted: bool) -> Found:
-            cells = terms.block(columns)
-            logits = _plus(part, cells)
-            weights = _product(terms.coefficients, terms.labels.get("negative"))
-            if weights is None:
-                return softplus(logits).sum(), torch.sigmoid(logits) if wanted else None
-            value = softplus(logits).sum(0) @ weights[columns]
-            return value, torch.sigmoid(logits).mul_(weights[columns]) if wanted else None
-
-        return found
-
-    def sparse(self, terms: Terms) -> Sparse:
-        """See ``CellLoss``; the gradient is (1 - y) b_c p - y a_c (1 - p)."""
-
-        def found(part: Tensor, wanted: bool) -> Found:
-            cells, share = terms.places(), terms.positives.values
-            logits = _plus(part, cells)
-            plus, minus = _times(softplus(-logits), cells, "positive"), _times(softplus(logits), cells, "negative")
-            value = terms.sum_places(share * (plus - minus))
-            if not wanted:
-                return value, None
-            up, down = torch.sigmoid(-logits), torch.sigmoid(logits)
-            slopes = (1 - share) * _times(down, cells, "negative") - share * _times(up, cells, "positive")
-            if terms.coefficients is not None:
-                slopes = slopes * terms.coefficients[cells.columns]
-            return value, slopes
-
-        return found
+    def loss(self, logits: Tensor, targets: Tensor, labels: Tensor | None) -> Tensor:
+        """See ``Loss``."""
+        own = self.table.take(labels, logits.device, torch.promote_types(logits.dtype, torch.float32))
+        factor = 1.0 if self.reduction == "sum" else 1.0 / max(1, logits.shape[1])
+        return even_cross_entropy(logits, targets, None, factor * self.scale, own.get("shift"))
 
 
-def _plus(logits: Tensor, cells: Cells) -> Tensor:
+def _moved(logits: Curve, cells: Cells) -> Curve:
     return logits + cells.of_label("shift") if "shift" in cells.labels else logits
 
 
-def _times(values: Tensor, cells: Cells, name: str) -> Tensor:
-    return values * cells.of_label(name) if name in cells.labels else values
+def even_cross_entropy(
+    logits: Tensor, targets: Tensor, coefficients: Tensor | None, factor: float, shift: Tensor | None = None
+) -> Tensor:
+    """``factor`` times the sum over labels, and mean over encounters, of k_c (log(1 + e^z) - y z).
+
+    Args:
+        logits, targets: ``[batch, label]``.
+        coefficients: k ``[label]``; ``None``: 1.
+        factor: of the whole.
+        shift: of each label's logits.
+
+    Raises:
+        ConfigError: targets that are no number from 0 to 1.
+    """
+    if not logits.numel():
+        return logits.sum()
+    least, most = torch.aminmax(targets)
+    if not bool((least >= 0) & (most <= 1)):  # NaN fails, too
+        raise bad_targets(int((~((targets >= 0) & (targets <= 1))).sum()))
+    factor /= len(logits)
+    if coefficients is not None:
+        coefficients, factor = coefficients * factor, 1.0
+
+    def block(part: Tensor, columns: slice) -> Found:
+        part = part if shift is None else part + shift[columns]
+        gold = targets[:, columns].to(part.dtype)
+        # log(1 + t) takes half as long as log1p(t); the value loses less than 1e-7 a cell, the gradient nothing.
+        values = part.abs().neg_().exp_().add_(1).log_().add_(torch.relu(part)).addcmul_(part, gold, value=-1)
+        gradient = torch.sigmoid(part).sub_(gold)
+        if coefficients is None:
+            return values.sum(), gradient
+        return values.sum(0) @ coefficients[columns], gradient.mul_(coefficients[columns])
+
+    return summed(logits, block, factor)
 
 
-def _product(first: Tensor | None, second: Tensor | None) -> Tensor | None:
-    if first is None or second is None:
-        return second if first is None else first
-    return first * second
-
-
-class BinaryCrossEntropy(WeightedCrossEntropy):
+class BinaryCrossEntropy(CrossEntropy):
     """Binary cross-entropy, with label smoothing and weights of positives if wanted.
 
         L+ = w_c log(1 + e^-z)    L- = log(1 + e^z)    y' = y (1 - e) + e / 2
@@ -123,38 +123,36 @@ class BinaryCrossEntropy(WeightedCrossEntropy):
         if balance:
             if counts is None:
                 raise ConfigError("balance needs the counts of labels")
-            columns["positive"] = positive_weight * np.exp(-balance * log_odds(counts, encounters))
+            columns["weight"] = positive_weight * np.exp(-balance * log_odds(counts, encounters))
         super().__init__(LabelTable(columns), 0 if counts is None else len(counts), reduction=reduction)
-        self.smoothing = smoothing
-        self.positive_weight = 1.0 if balance else positive_weight
+        self.smoothing, self.balance, self.positive_weight = smoothing, balance, positive_weight
 
-    def positive(self, logits: Tensor, cells: Cells) -> Tensor:
+    def loss(self, logits: Tensor, targets: Tensor, labels: Tensor | None) -> Tensor:
+        """See ``Loss``; what is not weighted has a closed form."""
+        weighted = self.balance or self.positive_weight != 1
+        return CellLoss.loss(self, logits, targets, labels) if weighted else self._plain(logits, targets, labels)
+
+    def _plain(self, logits: Tensor, targets: Tensor, labels: Tensor | None) -> Tensor:
+        if self.smoothing and logits.numel():
+            Positives.of(targets)
+            targets = targets * (1 - self.smoothing) + self.smoothing / 2
+        return super().loss(logits, targets, labels)
+
+    def positive(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        return _mixed(self._plain_positive(logits, cells), softplus(logits), self.smoothing / 2)
+        share = self.smoothing / 2
+        return self._of_1(logits, cells) * (1 - share) + surprise(logits) * share
 
-    def negative(self, logits: Tensor, cells: Cells) -> Tensor:
+    def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        if not self.smoothing:
-            return softplus(logits)
-        return _mixed(softplus(logits), self._plain_positive(logits, cells), self.smoothing / 2)
+        share = self.smoothing / 2
+        return surprise(logits) * (1 - share) + self._of_1(logits, cells) * share if share else surprise(logits)
 
-    def _plain_positive(self, logits: Tensor, cells: Cells) -> Tensor:
-        return _times(softplus(-logits), cells, "positive") * self.positive_weight
-
-    def dense(self, terms: Terms) -> Dense:
-        """See ``CellLoss``."""
-        return CellLoss.dense(self, terms) if self.smoothing else super().dense(terms)
-
-    def sparse(self, terms: Terms) -> Sparse:
-        """See ``CellLoss``."""
-        return CellLoss.sparse(self, terms)
+    def _of_1(self, logits: Curve, cells: Cells) -> Curve:
+        return surprise(-logits) * (cells.of_label("weight") if self.balance else self.positive_weight)
 
 
-def _mixed(most: Tensor, rest: Tensor, share: float) -> Tensor:
-    return (1 - share) * most + share * rest if share else most
-
-
-class LogitAdjustment(WeightedCrossEntropy):
+class LogitAdjustment(CrossEntropy):
     """Cross-entropy of logits that are shifted by each label's log-odds in training; the bare logits score new notes.
 
         L = cross-entropy of z + tau log(pi_c / (1 - pi_c)),  pi_c = n_c / N
@@ -198,10 +196,10 @@ class LabelDistributionMargins(CellLoss):
         super().__init__(LabelTable({"margin": margins}), len(counts), reduction=reduction)
         self.most, self.steepness = most, scale
 
-    def positive(self, logits: Tensor, cells: Cells) -> Tensor:
+    def positive(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        return softplus((cells.of_label("margin") - logits) * self.steepness)
+        return surprise((-logits + cells.of_label("margin")) * self.steepness)
 
-    def negative(self, logits: Tensor, cells: Cells) -> Tensor:
+    def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        return softplus(logits * self.steepness)
+        return surprise(logits * self.steepness)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nosology.losses.base import CellLoss, Cells, Positives, Reduction
-from nosology.losses.formulas import softplus
+from nosology.losses.curves import Curve, surprise
 
 
 class GradientHarmonised(CellLoss):
@@ -44,10 +44,10 @@ class GradientHarmonised(CellLoss):
 
     def look(self, logits: Tensor, positives: Positives, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Count bins; see ``CellLoss``."""
-        every = torch.bincount(self._bin(logits).flatten(), minlength=self.bins)
-        places = logits[positives.rows, positives.columns]
-        every -= torch.bincount(self._bin(places), minlength=self.bins)
-        every += torch.bincount(self._bin(places, positives.values), minlength=self.bins)
+        bins = self._bin(torch.sigmoid(logits))
+        places = positives.rows, positives.columns
+        bins[places] = self._bin((torch.sigmoid(logits[places]) - positives.values).abs())
+        every = torch.bincount(bins.flatten(), minlength=self.bins)
         counts = _over_processes(every.to(torch.float64)).cpu()
         total, filled = counts.sum(), counts > 0
         if self.momentum:
@@ -56,21 +56,22 @@ class GradientHarmonised(CellLoss):
             )
             counts = self._counts
         weights = torch.where(filled, total / counts.clamp(min=1e-12), 0.0) / filled.sum()
-        return {"weight": weights.to(logits.device, logits.dtype)}
+        return {"weight": weights.to(logits.device, logits.dtype), "bin": bins}
 
-    def _bin(self, logits: Tensor, targets: Tensor | None = None) -> Tensor:
-        probabilities = torch.sigmoid(logits.detach())
-        norm = probabilities if targets is None else (probabilities - targets).abs()
-        return (norm * self.bins).long().clamp_(max=self.bins - 1)
+    def _bin(self, norm: Tensor) -> Tensor:
+        return (norm * self.bins).to(torch.int32).clamp_(max=self.bins - 1)
 
-    def positive(self, logits: Tensor, cells: Cells) -> Tensor:
+    def positive(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        ones = torch.ones((), dtype=logits.dtype, device=logits.device)
-        return softplus(-logits) * cells.batch["weight"][self._bin(logits, ones)]
+        return surprise(-logits) * self._weights(cells)
 
-    def negative(self, logits: Tensor, cells: Cells) -> Tensor:
+    def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        return softplus(logits) * cells.batch["weight"][self._bin(logits)]
+        return surprise(logits) * self._weights(cells)
+
+    def _weights(self, cells: Cells) -> Tensor:
+        bins = cells.batch["bin"][cells.rows, cells.columns]
+        return cells.batch["weight"].index_select(0, bins.flatten()).view(bins.shape)
 
 
 def _over_processes(counts: Tensor) -> Tensor:

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import softplus
 
 from nosology.errors import ConfigError
-from nosology.losses.base import Found, Loss, Positives, with_gradient
-from nosology.losses.formulas import softplus
+from nosology.losses.base import Loss, Positives, take_gradient
 from nosology.losses.wrapped import WrappedLoss
 
 Table = NDArray[np.int64]
@@ -167,17 +167,16 @@ class _Above(torch.autograd.Function):
         ordered = logits.detach().to(tree.real[0].dtype).T[tree.order]
         value, gradient = _value(ordered, tree, positives, bool(ctx.needs_input_grad[0]))
         if gradient is not None:
-            ctx.save_for_backward((gradient[tree.back].T * factor).to(logits.dtype))
+            ctx.gradient = (gradient[tree.back].T * factor).to(logits.dtype)
         return value * factor
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        (gradient,) = ctx.saved_tensors
-        return gradient * outer[0].to(gradient.dtype), None, None, None
+        return take_gradient(ctx, outer[0]), None, None, None
 
 
-def _value(ordered: Tensor, tree: Tree, positives: Positives, wanted: bool) -> Found:
+def _value(ordered: Tensor, tree: Tree, positives: Positives, wanted: bool) -> tuple[Tensor, Tensor | None]:
     targets = _Marked.of(tree, positives, ordered.shape[1])
 
     def function(logits: Tensor) -> Tensor:
@@ -189,7 +188,14 @@ def _value(ordered: Tensor, tree: Tree, positives: Positives, wanted: bool) -> F
             total = total + targets[depth].correction(current, own)
         return total
 
-    return with_gradient(function, ordered, wanted)
+    if not wanted:
+        with torch.no_grad():
+            return function(ordered), None
+    ordered = ordered.requires_grad_()
+    with torch.enable_grad():
+        value = function(ordered)
+    (gradient,) = torch.autograd.grad(value, ordered)
+    return value.detach(), gradient
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from nosology.losses.base import CellLoss, Cells, Reduction
-from nosology.losses.formulas import power, softplus
+from nosology.losses.curves import Curve, missed, probability
 
 
 class Hill(CellLoss):
@@ -29,14 +28,14 @@ class Hill(CellLoss):
         super().__init__(reduction=reduction)
         self.lam, self.margin, self.gamma = lam, margin, gamma
 
-    def positive(self, logits: Tensor, cells: Cells) -> Tensor:
+    def positive(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        return _missed(logits - self.margin, self.gamma)
+        return missed(-logits + self.margin, self.gamma)
 
-    def negative(self, logits: Tensor, cells: Cells) -> Tensor:
+    def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        probabilities = torch.sigmoid(logits)
-        return (self.lam - probabilities) * probabilities * probabilities
+        whole = probability(logits)
+        return (-whole + self.lam) * whole.power(2)
 
 
 class SelfPacedCorrection(CellLoss):
@@ -76,19 +75,14 @@ class SelfPacedCorrection(CellLoss):
         """See ``Loss``; the epoch is the trainer's."""
         return f"{type(self).__name__} {self.tau} {self.first_epoch} {self.margin} {self.gamma} {self.reduction}"
 
-    def positive(self, logits: Tensor, cells: Cells) -> Tensor:
+    def positive(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        return _missed(logits - self.margin, self.gamma)
+        return missed(-logits + self.margin, self.gamma)
 
-    def negative(self, logits: Tensor, cells: Cells) -> Tensor:
+    def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
         if self._epoch < self.first_epoch:
-            return _missed(-logits, self.gamma)
+            return missed(logits, self.gamma)
         # One formula for both, of z or of -z, instead of two and a choice.
-        sign = (torch.sigmoid(logits.detach()) > self.tau).to(logits.dtype) * 2 - 1
-        return _missed(sign * logits, self.gamma)
-
-
-def _missed(logits: Tensor, gamma: float) -> Tensor:
-    """(1 - p)^g (-log p)."""
-    return power(torch.sigmoid(-logits), gamma) * softplus(-logits)
+        sign = torch.sign(self.tau - torch.sigmoid(logits.value))
+        return missed(logits * sign, self.gamma)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from nosology.losses.balanced import smoothed_rate
-from nosology.losses.base import CellLoss, Cells, Dense, LabelTable, Positives, Reduction, Sparse, Terms
-from nosology.losses.cross_entropy import WeightedCrossEntropy
+from nosology.losses.base import CellLoss, Cells, LabelTable, Positives, Reduction
+from nosology.losses.cross_entropy import CrossEntropy, even_cross_entropy
+from nosology.losses.curves import Curve
 from nosology.losses.segmentation import Segmentation
 
 Reading = Literal["class", "instance"]
@@ -77,7 +78,7 @@ class SegmentedHarmonic(CellLoss):
         )
         super().__init__(table, len(segmentation.labels), reduction=reduction)
         self.segmentation, self.segments = segmentation, len(segmentation)
-        self.base = base or WeightedCrossEntropy()
+        self.base = base or CrossEntropy()
         self.reading: Reading = reading
         self.positives_only, self.negative_weight = positives_only, negative_weight
         self.map_alpha, self.map_beta, self.map_mu = map_alpha, map_beta, map_mu
@@ -88,6 +89,9 @@ class SegmentedHarmonic(CellLoss):
 
     def coefficients(self, labels: Mapping[str, Tensor], count: int) -> Tensor | None:
         """1 / (S |s|) of each label's segment, times the weight where it is the same for positives and negatives."""
+        return self.table.kept(labels, lambda: self._shares(labels, count))
+
+    def _shares(self, labels: Mapping[str, Tensor], count: int) -> Tensor:
         segment = labels["segment"]
         sizes = torch.bincount(segment, minlength=self.segments).to(labels["weight"].dtype)
         share = 1.0 / (sizes[segment] * (sizes > 0).sum())
@@ -114,31 +118,25 @@ class SegmentedHarmonic(CellLoss):
         if self.reading == "class":
             return weights
         rate = cells.of_both("rate", "segment")
-        has = (rate > 0).to(rate.dtype)
+        has = torch.sign(rate)  # 1 where the segment has a positive
         own = smoothed_rate(cells.of_label("inverse"), rate, self.map_alpha, self.map_beta, self.map_mu)
         return weights + has * (own - weights)
 
-    def positive(self, logits: Tensor, cells: Cells) -> Tensor:
+    def positive(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
         value = self.base.positive(logits, cells)
         return value if self._weighs_alike else value * self._weights(cells)
 
-    def negative(self, logits: Tensor, cells: Cells) -> Tensor:
+    def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
         value = self.base.negative(logits, cells)
         if not (self._weighs_alike or self.positives_only):
             value = value * self._weights(cells)
         return value if self.negative_weight == 1 else value * self.negative_weight
 
-    def dense(self, terms: Terms) -> Dense:
-        """See ``CellLoss``; the plain cross-entropy has a closed form."""
-        return self.base.dense(terms) if self._has_closed_form else super().dense(terms)
-
-    def sparse(self, terms: Terms) -> Sparse:
-        """See ``CellLoss``."""
-        return self.base.sparse(terms) if self._has_closed_form else super().sparse(terms)
-
-    @property
-    def _has_closed_form(self) -> bool:
-        plain = type(self.base) is WeightedCrossEntropy and self.negative_weight == 1
-        return plain and self._weighs_alike
+    def loss(self, logits: Tensor, targets: Tensor, labels: Tensor | None) -> Tensor:
+        """See ``Loss``; the cross-entropy with one weight for positives and negatives has a closed form."""
+        if not (type(self.base) is CrossEntropy and self._weighs_alike and self.negative_weight == 1):
+            return super().loss(logits, targets, labels)
+        own = self.table.take(labels, logits.device, torch.promote_types(logits.dtype, torch.float32))
+        return even_cross_entropy(logits, targets, self.coefficients(own, logits.shape[1]), self.scale)
