@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from nosology.encoders.base import Batch, Encoder, EncoderOutput
 from nosology.heads.base import GoldEvidence, Head, HeadOutput, LabelLoss, TopAttention
+from nosology.losses.wrapped import ContrastiveAlignment
 
 __all__ = ["Batch", "CodingModel", "Encoder", "EncoderOutput", "GoldEvidence", "Head", "HeadOutput"]
 
@@ -48,9 +49,15 @@ class CodingModel(nn.Module):
         loss: LabelLoss,
         evidence: GoldEvidence | None = None,
     ) -> dict[str, Float[Tensor, ""]]:
-        """``Head.losses``, and with gold evidence the loss of supervised attention, from one pass of the encoder."""
+        """``Head.losses``, and with gold evidence the loss of supervised attention, from one pass of the encoder.
+
+        A loss that aligns notes with label vectors adds its own term, ``alignment``.
+        """
         encoded = self.encoder(batch)
         terms = self.head.losses(encoded.hidden, encoded.mask, targets, loss)
+        if isinstance(loss, ContrastiveAlignment):
+            vectors = self.head.label_vectors()
+            terms = {**terms, "alignment": loss.alignment(_mean_states(encoded), vectors, targets)}
         if evidence is None:
             return terms
         return {**terms, "evidence": self.head.evidence_loss(encoded.hidden, encoded.mask, evidence)}
@@ -63,3 +70,9 @@ class CodingModel(nn.Module):
 
     def __call__(self, batch: Batch, labels: Int[Tensor, " label"] | None = None) -> HeadOutput:
         return super().__call__(batch, labels)
+
+
+def _mean_states(encoded: EncoderOutput) -> Float[Tensor, "batch hidden"]:
+    """The mean state of each note's real tokens; zero without any."""
+    mask = encoded.mask[..., None].to(encoded.hidden.dtype)
+    return (encoded.hidden * mask).sum(1) / mask.sum(1).clamp(min=1)

@@ -12,6 +12,7 @@ from nosology.config.architectures import (
     LabelAttentionConfig,
     TransformerConfig,
 )
+from nosology.config.losses import BceConfig, DecoupledConfig, LossConfig
 from nosology.config.rules import Section, at_least, between
 from nosology.config.trainer import TrainerConfig
 from nosology.errors import ConfigError
@@ -80,6 +81,8 @@ class NetworkConfig(Section):
         trainer: how it is trained.
         least_notes: training encounters that must carry a code for the network to learn it.
         candidates: codes that it lists a note, at most.
+        loss: what training minimises.
+        decoupled: train the head again, on balanced samples, after the whole; left out, once is enough.
     """
 
     tokens: TokensConfig = field(default_factory=WordsConfig)
@@ -88,6 +91,8 @@ class NetworkConfig(Section):
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     least_notes: int = field(default=1, metadata=at_least(1))
     candidates: int = field(default=100, metadata=between(1, 10_000))
+    loss: LossConfig = field(default_factory=BceConfig)
+    decoupled: DecoupledConfig | None = None
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)

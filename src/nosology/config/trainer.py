@@ -10,6 +10,7 @@ from nosology.config.rules import Section, above, at_least, between, not_empty, 
 from nosology.errors import ConfigError
 
 Schedule = Literal["linear", "cosine", "constant", "plateau"]
+Sampling = Literal["plain", "repeat_factor", "class_balanced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,10 @@ class TrainerConfig(Section):
         plateau_factor: what the rate is multiplied by after each validation without a new best, for "plateau".
         tokens_per_batch: tokens a batch, padding included, at most.
         encounters_per_batch: encounters a batch, at most.
+        sampling: which encounters an epoch reads: each once ("plain"); those with rare codes oftener
+            ("repeat_factor"); or as many as there are, each drawn by a code first, all codes alike ("class_balanced").
+        repeat_threshold: t, for "repeat_factor": encounters are repeated max(1, sqrt(t / f)) times, with f the share of
+            encounters that carry their rarest code.
         accumulation: batches a process adds up for one update.
         max_tokens: tokens read of an encounter; the rest is cut off, counted and told.
         clip_norm: gradients are scaled down to this norm; 0 leaves them alone.
@@ -63,6 +68,8 @@ class TrainerConfig(Section):
     plateau_factor: float = field(default=0.9, metadata=between(0.01, 1))
     tokens_per_batch: int = field(default=32_768, metadata=at_least(1))
     encounters_per_batch: int = field(default=16, metadata=at_least(1))
+    sampling: Sampling = "plain"
+    repeat_threshold: float = field(default=0.001, metadata=between(0, 1))
     accumulation: int = field(default=1, metadata=at_least(1))
     max_tokens: int = field(default=4000, metadata=at_least(1))
     clip_norm: float = field(default=1.0, metadata=at_least(0))

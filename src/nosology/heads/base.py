@@ -122,6 +122,14 @@ class Head(nn.Module, ABC):
         own = self.auxiliary_loss(output, targets)
         return {"labels": loss(output.logits.float(), targets)} | ({} if own is None else {"head": own})
 
+    def label_vectors(self) -> Float[Tensor, "label hidden"]:
+        """One vector a label, of the states' width: what notes with the label are to resemble.
+
+        Raises:
+            ConfigError: the head reads no label by one vector of that width.
+        """
+        raise ConfigError(f"{type(self).__name__} has no label vectors of its states' width to align notes with")
+
     def auxiliary_loss(self, output: HeadOutput, targets: Float[Tensor, "batch label"]) -> Float[Tensor, ""] | None:
         """A term that the head's own extra outputs add to the loss; most heads have none."""
         return None

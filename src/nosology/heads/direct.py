@@ -44,6 +44,10 @@ class DirectClassification(Head):
             return HeadOutput(self.output(vectors))
         return HeadOutput(functional.linear(vectors, self.output.weight[labels], self.output.bias[labels]))
 
+    def label_vectors(self) -> Float[Tensor, "label hidden"]:
+        """See ``Head``: the classifier's."""
+        return self.output.weight
+
     def _weights(
         self, hidden: Float[Tensor, "batch token hidden"], mask: Bool[Tensor, "batch token"]
     ) -> Float[Tensor, "batch token"]:

@@ -110,6 +110,10 @@ class LabelAttention(AttentionHead):
         projected = hidden if self.projection is None else self.projection(hidden).tanh()
         return projected[:, :, None]
 
+    def label_vectors(self) -> Float[Tensor, "label hidden"]:
+        """See ``Head``: w."""
+        return self.output()
+
     def readout(self, labels: Labels = None) -> Readout:
         """W and b."""
         return linear_readout(self.output(labels), self.bias if labels is None else self.bias[labels])
@@ -159,6 +163,10 @@ class CrossAttention(AttentionHead):
     def values(self, hidden: Hidden) -> Float[Tensor, "batch token value"]:
         """H W_v."""
         return self.value(hidden)
+
+    def label_vectors(self) -> Float[Tensor, "label hidden"]:
+        """See ``Head``: Q."""
+        return self.label_queries()
 
     def readout(self, labels: Labels = None) -> Readout:
         """w, b and the normalisation."""
@@ -278,6 +286,10 @@ class SynonymAttention(AttentionHead):
     def keys(self, hidden: Hidden) -> Float[Tensor, "batch token head key"]:
         """K."""
         return self.key(hidden).tanh().unflatten(-1, (self.synonyms, -1))
+
+    def label_vectors(self) -> Float[Tensor, "label hidden"]:
+        """See ``Head``: W max_m q."""
+        return self.classifier(self._synonyms(None).amax(1))
 
     def readout(self, labels: Labels = None) -> Readout:
         """W max q."""

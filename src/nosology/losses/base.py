@@ -261,6 +261,11 @@ class CellLoss(Loss):
         self.reduction: Reduction = reduction
         self.scale = scale
 
+    @property
+    def separable(self) -> bool:
+        """Whether it is the mean of what depends on one logit and its target alone; see ``Head.losses``."""
+        return not self.label_count and self.reduction == "mean" and type(self).look is CellLoss.look
+
     @abstractmethod
     def positive(self, logits: Curve, cells: Cells) -> Curve:
         """L+ of each place."""

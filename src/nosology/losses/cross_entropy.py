@@ -124,7 +124,7 @@ class BinaryCrossEntropy(CrossEntropy):
             if counts is None:
                 raise ConfigError("balance needs the counts of labels")
             columns["weight"] = positive_weight * np.exp(-balance * log_odds(counts, encounters))
-        super().__init__(LabelTable(columns), 0 if counts is None else len(counts), reduction=reduction)
+        super().__init__(LabelTable(columns), len(counts) if columns and counts is not None else 0, reduction=reduction)
         self.smoothing, self.balance, self.positive_weight = smoothing, balance, positive_weight
 
     def loss(self, logits: Tensor, targets: Tensor, labels: Tensor | None) -> Tensor:

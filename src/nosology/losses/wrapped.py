@@ -53,7 +53,7 @@ class RDrop(WrappedLoss):
     Over "labels", each label's probability is compared: KL = (p1 - p2) (z1 - z2) / 2. Over "softmax", the softmax over
     labels takes the place of p, divided by the number of labels, as GKI-ICD's code has it.
 
-    Called with one pass's logits it is the base; the trainer's objective makes two and calls ``across``.
+    Called with one pass's logits it is the base; the trainer's objective makes two and calls ``disagreement``.
 
     Args:
         base: of each pass.
@@ -68,13 +68,8 @@ class RDrop(WrappedLoss):
         super().__init__(base, weight)
         self.over = over
 
-    def across(self, first: Tensor, second: Tensor, targets: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
-        """The terms of two passes: "labels", and "agreement" with its weight."""
-        bases = [self(logits, targets, labels) for logits in (first, second)]
-        return {"labels": (bases[0] + bases[1]) / 2, "agreement": self.weight * self.disagreement(first, second)}
-
     def disagreement(self, first: Tensor, second: Tensor) -> Tensor:
-        """The symmetric KL divergence; see the class."""
+        """w KL of the logits of two passes."""
         if not first.numel():
             return (first * second).sum()
         precise = torch.promote_types(first.dtype, torch.float32)
@@ -83,7 +78,7 @@ class RDrop(WrappedLoss):
             gap = torch.sigmoid(one) - torch.sigmoid(other)
         else:
             gap = torch.softmax(one, 1) - torch.softmax(other, 1)  # the normalisers of the logarithms cancel out
-        return (gap * (one - other)).mean() / 2
+        return (gap * (one - other)).mean() * (self.weight / 2)
 
     def identity(self) -> str:
         """See ``Loss``."""

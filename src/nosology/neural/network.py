@@ -32,9 +32,11 @@ from nosology.encoders.transformer import Transformer, describe_transformer
 from nosology.errors import CorpusError
 from nosology.knowledge.stream import TokenStream
 from nosology.knowledge.wordings import Wordings
+from nosology.losses.segmentation import Segmentation
 from nosology.model import CodingModel
+from nosology.neural.learning import NetworkLoss, train_network
 from nosology.neural.remembered import RememberedEncoder
-from nosology.predictor import Progress, read_json, write_json
+from nosology.predictor import Progress, load_part, read_json, save_part, write_json
 from nosology.preprocessing.subword_tokenizer import MINILM, SubwordTokenizer
 from nosology.preprocessing.tokenization import TokenizedEncounter, Tokenizer, load_tokenizer, save_tokenizer
 from nosology.preprocessing.word_tokenizer import WordTokenizer
@@ -50,6 +52,7 @@ _ATTENDED = 5
 """Tokens of each code's attention that are looked at; those that carry little of it are no reason."""
 _LEAST_WEIGHT = 0.05
 _TITLES_AT_ONCE = 64
+SEGMENTS = "segments"
 _READ_LATELY = 64
 """Megabytes of states that are kept between asking for a note's scores and asking for its words."""
 
@@ -77,12 +80,14 @@ class Network:
         tokenizer: cuts notes into what it reads.
         label_counts: training encounters with each code that it scores, in the order of its outputs.
         model: in evaluation mode.
+        segmentation: of its labels, where its loss weighs by segments.
     """
 
     config: NetworkConfig
     tokenizer: Tokenizer
     label_counts: Mapping[str, int]
     model: CodingModel
+    segmentation: Segmentation | None = None
 
     @property
     def labels(self) -> list[str]:
@@ -124,16 +129,12 @@ class Network:
             CorpusError: no code is frequent enough to be learnt.
         """
         fresh, encounters = Network._fresh(train, config, wordings, seed, shared)
-        result = Trainer(fresh.tokenizer, fresh.labels).fit(
-            fresh.model,
-            encounters,
-            [as_encounter(example) for example in dev] or None,
-            replace(config.trainer, seed=config.trainer.seed + seed),
-            folder,
-            progress=tell,
-        )
+        loss = NetworkLoss.of(config, fresh.labels, encounters, wordings.titles)
+        trainer = Trainer(fresh.tokenizer, fresh.labels, loss.function)
+        chosen = [as_encounter(example) for example in dev] or None
+        result = train_network(trainer, fresh.model, encounters, chosen, config, seed=seed, folder=folder, tell=tell)
         fresh.model.eval()
-        return fresh, result
+        return replace(fresh, segmentation=loss.segmentation), result
 
     @staticmethod
     def dry_run(
@@ -147,7 +148,9 @@ class Network:
         """What ``fit`` would take; a few steps are timed. Raises as ``fit``."""
         fresh, encounters = Network._fresh(train, config, wordings, seed, None)
         read = [as_encounter(example) for example in dev] or None
-        return Trainer(fresh.tokenizer, fresh.labels).dry_run(fresh.model, encounters, read, config.trainer)
+        loss = NetworkLoss.of(config, fresh.labels, encounters, wordings.titles)
+        trainer = Trainer(fresh.tokenizer, fresh.labels, loss.function)
+        return trainer.dry_run(fresh.model, encounters, read, config.trainer)
 
     @staticmethod
     def _fresh(
@@ -210,6 +213,8 @@ class Network:
         (folder / "network.toml").write_text(to_toml(self.config), encoding="utf-8")
         write_json(folder / "network_labels.json", dict(self.label_counts))
         save_tokenizer(self.tokenizer, folder / "tokenizer.json")
+        if self.segmentation is not None:
+            save_part(folder, SEGMENTS, *self.segmentation.state())
         model = self.forgetful().model
         if _brings_encoder(self.config) and isinstance(model.encoder, Transformer):
             write_json(folder / "encoder.json", describe_transformer(model.encoder))
@@ -232,7 +237,20 @@ class Network:
         model = _build(_without_starts(config), tokenizer, list(counts), None, described)
         file = folder.file("network.safetensors")
         put_weights(model, _packaged_weights(config, model) | load_tensors(file), file)
-        return Network(config, tokenizer, counts, model.eval())
+        return Network(config, tokenizer, counts, model.eval(), load_segments(folder, list(counts)))
+
+
+def load_segments(folder: ModelFolder, labels: Sequence[str] | None = None) -> Segmentation | None:
+    """The segments of a model's labels, where its loss had some.
+
+    Raises:
+        ModelError: they are damaged, or of other labels.
+    """
+    if f"{SEGMENTS}.npz" not in folder.files:
+        return None
+    found = Segmentation.from_state(*load_part(folder, SEGMENTS))
+    found.check(found.labels if labels is None else labels)
+    return found
 
 
 def as_encounter(example: TrainingExample) -> Encounter:

@@ -219,7 +219,9 @@ class EpochPlan:
         return len(self.steps)
 
 
-def plan_epoch(lengths: Ints, size: BatchSize, *, batches_per_step: int, seed: int, epoch: int) -> EpochPlan:
+def plan_epoch(
+    lengths: Ints, size: BatchSize, *, batches_per_step: int, seed: int, epoch: int, rows: Ints | None = None
+) -> EpochPlan:
     """Shuffle encounters into batches of like length; depends on its arguments alone.
 
     The batches of a step are of like length, too, so that no process waits for another.
@@ -229,9 +231,11 @@ def plan_epoch(lengths: Ints, size: BatchSize, *, batches_per_step: int, seed: i
         size: of a batch.
         batches_per_step: batches that add up to one update: processes x accumulation.
         seed, epoch: of the order.
+        rows: the encounters of this epoch, some of them several times; ``None``: each once.
     """
     random = np.random.default_rng([seed, epoch])
-    order = random.permutation(np.flatnonzero(lengths > 0))
+    rows = np.arange(len(lengths)) if rows is None else rows
+    order = random.permutation(rows[lengths[rows] > 0])
     pool = max(1, size.encounters * _POOL)
     steps, left = list[tuple[Ints, ...]](), list[Ints]()
     for start in range(0, len(order), pool):

@@ -2,7 +2,8 @@
 
     run/
       metrics.jsonl
-      checkpoints/step-00000120/    config.json (hashes), state.json, weights, optimizer, averages, best (safetensors)
+      checkpoints/step-00000120/    config.json (hashes), state.json, and as safetensors weights, optimizer,
+                                  averages, objective, best
 
 Only the newest whole checkpoint is kept. Random numbers need no place in it: they are seeded anew for every batch from
 seed, step and the batch's number. Nor does the schedule: it is a function of the step.
@@ -29,6 +30,7 @@ from nosology.training.weights import load_tensors, placed, save_tensors, whole
 
 _PREFIX = "step-"
 _BEST = "best.safetensors"
+_PARTS = ("weights", "optimizer", "averages", "objective")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Snapshot:
         weights: of the model.
         optimizer: its state, by parameter and key.
         averages: of the weights, where they are averaged.
+        objective: what the loss remembers of earlier batches, if anything.
         best: the weights of the best validation; ``None``: those of the checkpoint before.
     """
 
@@ -86,6 +89,7 @@ class Snapshot:
     weights: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
     averages: Mapping[str, Tensor]
+    objective: Mapping[str, Tensor]
     best: Mapping[str, Tensor] | None
 
 
@@ -118,7 +122,7 @@ class CheckpointStore:
         """The tensors and the position of a checkpoint."""
         tensors = {
             name: load_tensors(folder.file(f"{name}.safetensors")) if f"{name}.safetensors" in folder.files else {}
-            for name in ("weights", "optimizer", "averages")
+            for name in _PARTS
         }
         return Snapshot(_position(folder), **tensors, best=None)
 
@@ -131,7 +135,7 @@ class CheckpointStore:
         before = self._whole()
         target = self._folder / f"{_PREFIX}{snapshot.position.step:08d}"
         with writing_model_folder(target, overwrite=True, hints={"kind": "training checkpoint"}) as building:
-            for name in ("weights", "optimizer", "averages"):
+            for name in _PARTS:
                 tensors = cast(Mapping[str, Tensor], getattr(snapshot, name))
                 if tensors:
                     save_tensors(tensors, building / f"{name}.safetensors")

@@ -27,6 +27,7 @@ from nosology.training.failures import not_finite, telling_memory
 from nosology.training.objective import TrainedModel, to_batch, to_targets
 from nosology.training.optimizers import build_optimizer, set_rate
 from nosology.training.processes import adding_up, drop_gathered, seed_batch, share
+from nosology.training.sampling import sampled_rows
 from nosology.training.schedules import best_at, rate_share, since_best
 from nosology.training.tracking import Tracker, log_all
 from nosology.training.validation import Judge, score_top
@@ -62,7 +63,7 @@ class Plans:
     """
 
     def __init__(self, config: TrainerConfig, train: EncodedEncounters, batches_per_step: int) -> None:
-        self._config, self._lengths = config, train.tokens.lengths
+        self._config, self._train, self._lengths = config, train, train.tokens.lengths
         self._together = batches_per_step
         self.size = BatchSize(config.tokens_per_batch, config.encounters_per_batch)
         planned = sum(len(self.epoch(number)) for number in range(config.epochs))
@@ -70,9 +71,9 @@ class Plans:
 
     def epoch(self, number: int) -> EpochPlan:
         """One epoch, counted from 0."""
-        return plan_epoch(
-            self._lengths, self.size, batches_per_step=self._together, seed=self._config.seed, epoch=number
-        )
+        rows = sampled_rows(self._train.labels, self._config, number)
+        seed, together = self._config.seed, self._together
+        return plan_epoch(self._lengths, self.size, batches_per_step=together, seed=seed, epoch=number, rows=rows)
 
 
 class Run:
@@ -108,6 +109,7 @@ class Run:
         self._average = WeightAverage(self._inner, config.averaging) if config.averaging else None
         self.position = Position()
         self._pace = Pace()
+        self._objective = model.objective
 
     # --- the whole ---
 
@@ -119,6 +121,8 @@ class Run:
             self._average.restore(snapshot.averages)
         if self._accelerator.scaler is not None and snapshot.position.scaler:
             self._accelerator.scaler.load_state_dict(dict(snapshot.position.scaler))
+        if snapshot.objective:
+            cast(Any, self._objective).load_state(snapshot.objective)
         self.position = snapshot.position
 
     def train(self, trackers: list[Tracker]) -> None:
@@ -127,6 +131,8 @@ class Run:
         self._pace = Pace()
         while not self._is_done():
             plan = self._plans.epoch(self.position.epoch)
+            if hasattr(self._objective, "begin_epoch"):
+                cast(Any, self._objective).begin_epoch(self.position.epoch)
             for number in range(self.position.step_in_epoch, len(plan)):
                 figures = self._update(plan, number)
                 self._advance(plan, figures, trackers)
@@ -288,6 +294,7 @@ class Run:
             weights_of(self._inner),
             {} if finished else optimizer_tensors(self._inner, self._bare_optimizer),
             {} if finished or self._average is None else self._average.state(),
+            cast(Any, self._objective).state() if hasattr(self._objective, "state") and not finished else {},
             best,
         )
         began = time.perf_counter()

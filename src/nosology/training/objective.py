@@ -11,12 +11,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nosology.errors import ConfigError
 from nosology.heads.base import separable
+from nosology.losses.base import Loss
+from nosology.losses.wrapped import ContrastiveAlignment, RDrop
 from nosology.model import Batch, GoldEvidence, HeadOutput
 from nosology.preprocessing.batching import PaddedBatch
 
-Loss = Callable[[Float[Tensor, "batch label"], Float[Tensor, "batch label"]], Float[Tensor, ""]]
-"""Logits and targets to one number, a mean over the batch's encounters."""
+LossFunction = Callable[[Float[Tensor, "batch label"], Float[Tensor, "batch label"]], Float[Tensor, ""]]
+"""Logits and targets to one number, a mean over the batch's encounters: a ``losses.base.Loss``, or any function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,11 @@ class Targets:
 
 
 class Objective(Protocol):
-    """The terms of the loss; they are added up. Runs inside the model's forward pass, so a term may call any method."""
+    """The terms of the loss; they are added up. Runs inside the model's forward pass, so a term may call any method.
+
+    What remembers earlier batches also has ``begin_epoch``, ``state`` and ``load_state``, as ``losses.base.Loss`` has
+    them: checkpoints keep the state, so that going on is exact.
+    """
 
     def __call__(self, model: nn.Module, batch: Batch, targets: Targets) -> Mapping[str, Float[Tensor, ""]]: ...
 
@@ -55,21 +62,58 @@ class LabelObjective:
         evidence_weight: of supervised attention, for batches with evidence.
     """
 
-    loss: Loss = binary_cross_entropy
+    loss: LossFunction = binary_cross_entropy
     evidence_weight: float = 0.0
 
     def __call__(self, model: nn.Module, batch: Batch, targets: Targets) -> Mapping[str, Tensor]:
         evidence = targets.evidence if self.evidence_weight else None
-        if hasattr(model, "losses"):
-            terms = cast(Any, model).losses(batch, targets.labels, self.loss, evidence)
+        if isinstance(self.loss, RDrop):
+            terms = self._of_two_passes(self.loss, model, batch, targets.labels, evidence)
         else:
-            terms = self._from_logits(model, batch, targets.labels, evidence)
+            terms = self._of_one_pass(self.loss, model, batch, targets.labels, evidence)
         if "evidence" not in terms:
             return terms
         return {**terms, "evidence": self.evidence_weight * terms["evidence"]}
 
+    def begin_epoch(self, number: int) -> None:
+        """See ``losses.base.Loss``."""
+        if isinstance(self.loss, Loss):
+            self.loss.begin_epoch(number)
+
+    def state(self) -> dict[str, Tensor]:
+        """What the loss remembers of earlier batches."""
+        return self.loss.state() if isinstance(self.loss, Loss) else {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Remember what ``state`` gave."""
+        if isinstance(self.loss, Loss):
+            self.loss.load_state(state)
+
+    def _of_one_pass(
+        self, loss: LossFunction, model: nn.Module, batch: Batch, labels: Tensor, evidence: GoldEvidence | None
+    ) -> dict[str, Tensor]:
+        if hasattr(model, "losses"):
+            return cast(Any, model).losses(batch, labels, loss, evidence)
+        if isinstance(loss, ContrastiveAlignment):
+            raise ConfigError(f'a loss of kind "contrastive" needs a CodingModel, not {type(model).__name__}')
+        return self._from_logits(loss, model, batch, labels, evidence)
+
+    def _of_two_passes(
+        self, loss: RDrop, model: nn.Module, batch: Batch, labels: Tensor, evidence: GoldEvidence | None
+    ) -> dict[str, Tensor]:
+        """The mean of both passes' terms, and how far their logits are apart."""
+        seen = list[Tensor]()
+
+        def remembering(logits: Tensor, targets: Tensor) -> Tensor:
+            seen.append(logits)
+            return loss(logits, targets)
+
+        passes = [self._of_one_pass(remembering, model, batch, labels, evidence) for _ in range(2)]
+        means = {name: (passes[0][name] + passes[1][name]) / 2 for name in passes[0]}
+        return {**means, "agreement": loss.disagreement(*seen)}
+
     def _from_logits(
-        self, model: nn.Module, batch: Batch, labels: Tensor, evidence: GoldEvidence | None
+        self, loss: LossFunction, model: nn.Module, batch: Batch, labels: Tensor, evidence: GoldEvidence | None
     ) -> dict[str, Tensor]:
         """Of a model that is no ``CodingModel``."""
         if evidence is None:
@@ -77,7 +121,7 @@ class LabelObjective:
         else:
             output, missed = cast(tuple[HeadOutput, Tensor], cast(Any, model).forward_with_evidence(batch, evidence))
             terms = {"evidence": missed}
-        return {"labels": self.loss(output.logits.float(), labels), **terms}
+        return {"labels": loss(output.logits.float(), labels), **terms}
 
 
 class TrainedModel(nn.Module):

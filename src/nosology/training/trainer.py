@@ -18,12 +18,13 @@ from torch import nn
 from nosology.config.trainer import TrainerConfig
 from nosology.errors import ConfigError, CorpusError
 from nosology.evaluation.alignment import checked_encounters
+from nosology.losses.base import Loss
 from nosology.preprocessing.batching import EncodedEncounters, encode_encounters, without_empty
 from nosology.preprocessing.tokenization import Tokenizer, TruncationCounts, fingerprint
 from nosology.training.checkpoints import CheckpointStore, Position, Validation, only_run_in
 from nosology.training.dry_run import DryRun, measure
 from nosology.training.loop import Plans, Progress, Run, RunData
-from nosology.training.objective import LabelObjective, Loss, Objective, TrainedModel, binary_cross_entropy
+from nosology.training.objective import LabelObjective, LossFunction, Objective, TrainedModel, binary_cross_entropy
 from nosology.training.optimizers import enable_gradient_checkpointing
 from nosology.training.processes import kept_generators, open_accelerator
 from nosology.training.schedules import best_at
@@ -68,14 +69,14 @@ class Trainer:
     Args:
         tokenizer: the model's.
         labels: the code of each of the model's columns.
-        loss: of the labels; see ``Loss``.
+        loss: of the labels; see ``LossFunction``.
         objective: all terms of the loss, where ``loss``, the head's own and supervised attention do not do; takes the
             place of ``loss``.
     """
 
     tokenizer: Tokenizer
     labels: Sequence[str]
-    loss: Loss = binary_cross_entropy
+    loss: LossFunction = binary_cross_entropy
     objective: Objective | None = field(default=None)
 
     def fit(
@@ -210,10 +211,14 @@ class Trainer:
             "train": data.train.fingerprint(),
             "dev": "none" if data.dev is None else data.dev.fingerprint(),
             "model": _hash(shapes),
-            "objective": getattr(own, "__qualname__", None) or type(own).__qualname__,
+            "objective": own.identity() if isinstance(own, Loss) else _name(own),
             "batches_per_step": config.accumulation * processes,
             "config": asdict(config),
         }
+
+
+def _name(function: object) -> str:
+    return getattr(function, "__qualname__", None) or type(function).__qualname__
 
 
 def _silent(stage: str, share: float) -> None:
