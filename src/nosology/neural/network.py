@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple, assert_never
 
@@ -15,25 +14,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nosology.builders import Labels, build_encoder, build_head, number_names, number_paths
+from nosology.builders import build_encoder, build_head
 from nosology.checkpoint import ModelFolder
 from nosology.config.architectures import (
     DirectConfig,
-    JointLabelAttentionConfig,
-    SynonymAttentionConfig,
     TransformerConfig,
 )
 from nosology.config.neural import NetworkConfig, PretrainedSubwordsConfig, SubwordsConfig, WordsConfig
 from nosology.config.reading import dataclass_from_mapping, read_toml
 from nosology.config.writing import to_toml
-from nosology.encoders.base import Encoder
-from nosology.encoders.descriptions import description_vectors
 from nosology.encoders.transformer import Transformer, describe_transformer
 from nosology.errors import CorpusError
 from nosology.knowledge.stream import TokenStream
 from nosology.knowledge.wordings import Wordings
 from nosology.losses.segmentation import Segmentation
 from nosology.model import CodingModel
+from nosology.neural.attended import ATTENDED, WordsOfTokens, mentions_of
+from nosology.neural.known_labels import known_labels
 from nosology.neural.learning import NetworkLoss, train_network
 from nosology.neural.remembered import RememberedEncoder
 from nosology.predictor import Progress, load_part, read_json, save_part, write_json
@@ -43,15 +40,11 @@ from nosology.preprocessing.word_tokenizer import WordTokenizer
 from nosology.preprocessing.word_vectors import read_word_vectors
 from nosology.ranking.source import Mention, TrainingExample
 from nosology.training.dry_run import DryRun
-from nosology.training.scoring import attended_tokens, pad_tokens, predict_scores
+from nosology.training.scoring import attended_tokens, predict_scores
 from nosology.training.trainer import Trainer, TrainResult
 from nosology.training.weights import load_tensors, put_weights, save_tensors, weights_of
-from nosology.types import Encounter, Note
+from nosology.types import Encounter
 
-_ATTENDED = 5
-"""Tokens of each code's attention that are looked at; those that carry little of it are no reason."""
-_LEAST_WEIGHT = 0.05
-_TITLES_AT_ONCE = 64
 SEGMENTS = "segments"
 _READ_LATELY = 64
 """Megabytes of states that are kept between asking for a note's scores and asking for its words."""
@@ -199,13 +192,13 @@ class Network:
         if not wanted or isinstance(self.config.head, DirectConfig):
             return {}
         attended = attended_tokens(
-            self._reader, scores.tokens, list(wanted), top=_ATTENDED, pad_id=self.tokenizer.pad_id
+            self._reader, scores.tokens, list(wanted), top=ATTENDED, pad_id=self.tokenizer.pad_id
         )
-        labels, words = self.labels, _WordsOfTokens(stream, scores.tokens)
+        labels, words = self.labels, WordsOfTokens(stream, scores.tokens)
         return {
             labels[number]: mentions
             for number, places in attended.items()
-            if (mentions := _mentions(stream, words, places, wanted[number]))
+            if (mentions := mentions_of(stream, words, places, wanted[number]))
         }
 
     def save(self, folder: Path) -> None:
@@ -295,43 +288,8 @@ def _build(
     own = not isinstance(config.encoder, TransformerConfig)
     size = tokenizer.vocabulary_size if own else None
     built = build_encoder(config.encoder, vocabulary_size=size, word_vectors=vectors, described=encoder)
-    described = _describe(config, built, tokenizer, labels, wordings)
-    paths = [_ancestors(code) for code in labels]
-    joint, tied = isinstance(config.head, JointLabelAttentionConfig), getattr(config.head, "tied", False)
-    known = Labels(
-        len(labels),
-        described,
-        number_paths(paths) if tied else None,
-        number_names([path[-1] for path in paths]) if joint else None,
-    )
+    known = known_labels(config.head, built, tokenizer, labels, wordings, max_tokens=config.trainer.max_tokens)
     return CodingModel(built, build_head(config.head, built.hidden_size, known))
-
-
-def _describe(
-    config: NetworkConfig, encoder: Encoder, tokenizer: Tokenizer, labels: list[str], wordings: Wordings | None
-) -> Tensor | None:
-    """The mean state of each label's title, ``[label, _]``, or of each of its synonyms, ``[label, synonym, _]``, where
-    label queries start from them. A label with fewer synonyms than the head has vectors for has them in turn."""
-    head = config.head
-    if wordings is None or isinstance(head, DirectConfig) or head.queries == "random":
-        return None
-    if not isinstance(head, SynonymAttentionConfig):
-        return _vectors(config, encoder, tokenizer, [wordings.title(code) for code in labels])
-    known = (wordings.synonyms(code, head.synonyms) for code in labels)
-    texts = [text for found in known for text in islice(cycle(found), head.synonyms)]
-    return _vectors(config, encoder, tokenizer, texts).view(len(labels), head.synonyms, -1)
-
-
-def _vectors(config: NetworkConfig, encoder: Encoder, tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
-    notes = [Encounter(str(row), (Note(str(row), text),)) for row, text in enumerate(texts)]
-    tokenized = list(tokenizer.encode_many(notes, config.trainer.max_tokens))
-    parts = [tokenized[start : start + _TITLES_AT_ONCE] for start in range(0, len(tokenized), _TITLES_AT_ONCE)]
-    return description_vectors(encoder, (pad_tokens(part, tokenizer.pad_id, "cpu") for part in parts))
-
-
-def _ancestors(code: str) -> list[str]:
-    """The codes above a code, by its characters, up to the category: E11.65 -> E11.6, E11."""
-    return [code[:length].rstrip(".") for length in range(len(code) - 1, 2, -1) if code[length - 1] != "."] or [code]
 
 
 def _without_starts(config: NetworkConfig) -> NetworkConfig:
@@ -357,34 +315,3 @@ def _packaged_weights(config: NetworkConfig, model: CodingModel) -> dict[str, Te
     if not _is_frozen(config) or _brings_encoder(config):
         return {}
     return {name: tensor for name, tensor in weights_of(model).items() if name.startswith("encoder.")}
-
-
-class _WordsOfTokens:
-    """Which words of a stream a token touches."""
-
-    def __init__(self, stream: TokenStream, tokens: TokenizedEncounter) -> None:
-        self._stream, self._tokens = stream, tokens
-
-    def __call__(self, token: int) -> list[int]:
-        return self._stream.indices_of(self._tokens.evidence(token))
-
-
-def _mentions(
-    stream: TokenStream, words_of: Callable[[int], list[int]], places: Sequence[tuple[int, float]], score: float
-) -> list[Mention]:
-    """One mention a run of attended words, as strong as the score times the attention on it."""
-    weights = defaultdict[int, float](float)
-    for place, weight in places:
-        for word in words_of(place):
-            weights[word] += weight
-    runs = list[list[int]]()
-    for word in sorted(word for word, weight in weights.items() if weight >= _LEAST_WEIGHT):
-        together = runs and word - runs[-1][-1] == 1 and stream.sentence_list[word] == stream.sentence_list[word - 1]
-        if together:
-            runs[-1].append(word)
-        else:
-            runs.append([word])
-    return [
-        Mention(tuple(run), min(1.0, score * sum(weights[word] for word in run)), stream.surface(run[0], run[-1]))
-        for run in runs
-    ]

@@ -61,7 +61,7 @@ class NeuralPredictor:
             config: what the network is made of.
             wordings: of labels.
         """
-        train, held = _parted(task)
+        train, held = parted(task)
         with task.workplace() as work:
             network, _ = Network.fit(
                 train, held, config, wordings, seed=task.seed, folder=work / "network", tell=task.tell
@@ -78,7 +78,7 @@ class NeuralPredictor:
     @staticmethod
     def dry_run(task: FitTask, config: NetworkConfig, wordings: Wordings) -> str:
         """What ``fit`` would take, in a few lines."""
-        return Network.dry_run(*_parted(task), config, wordings, seed=task.seed).describe()
+        return Network.dry_run(*parted(task), config, wordings, seed=task.seed).describe()
 
     def save(self, folder: Path) -> None:
         self.network.save(folder)
@@ -88,7 +88,7 @@ class NeuralPredictor:
         return NeuralPredictor(Network.load(folder))
 
 
-def _parted(task: FitTask) -> tuple[tuple[TrainingExample, ...], tuple[TrainingExample, ...]]:
+def parted(task: FitTask) -> tuple[tuple[TrainingExample, ...], tuple[TrainingExample, ...]]:
     """What the weights come from, and the first fold, which is held out."""
     first = int(task.folds.min())
     parts = (task.training.part(np.flatnonzero(chosen)) for chosen in (task.folds != first, task.folds == first))
