@@ -181,7 +181,7 @@ def load_transformer(name: str) -> nn.Module:
     options: dict[str, Any] = {"trust_remote_code": False}
     try:
         config: Any = AutoConfig.from_pretrained(source, **options)
-        with _without_progress_bar():
+        with without_progress_bar():
             kind = _kind(config)
             model: Any = kind.from_pretrained(source, use_safetensors=True, dtype=torch.float32, **options)
     except (OSError, ValueError, KeyError) as error:
@@ -224,7 +224,7 @@ def _encoder_of(model: Any, config: Any) -> nn.Module:
 
 
 @contextmanager
-def _without_progress_bar() -> Generator[None, None, None]:
+def without_progress_bar() -> Generator[None, None, None]:
     """Loading takes a moment; its bar would stand between the lines of our own progress."""
     from transformers.utils import logging
 

@@ -127,6 +127,14 @@ class SubwordTokenizer:
         ids = (self._backend.token_to_id(token) for token in _MARKS[kind])
         return next((found for found in ids if found is not None), None)
 
+    def ids_of(self, text: str) -> list[int]:
+        """Token ids of a text that is no note, without marks."""
+        return list(self._backend.encode(text, add_special_tokens=False).ids)
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of token ids, without marks."""
+        return str(self._backend.decode(list(ids), skip_special_tokens=True))
+
     def encode(self, encounter: Encounter, max_tokens: int | None = None) -> TokenizedEncounter:
         return next(self.encode_many([encounter], max_tokens))
 
