@@ -27,6 +27,7 @@ from nosology.cli.evaluate import evaluate
 from nosology.cli.experiment import experiment
 from nosology.cli.prepare import prepare
 from nosology.cli.reproduce import reproduce
+from nosology.cli.segments import app as segments_app
 from nosology.cli.simulate import simulate
 from nosology.cli.stats import stats
 from nosology.cli.train import train
@@ -65,6 +66,7 @@ app.command(context_settings=_PLAIN)(simulate)
 app.command(context_settings=_PLAIN)(prepare)
 app.command(context_settings=_PLAIN)(stats)
 app.add_typer(codes_app, name="codes")
+app.add_typer(segments_app, name="segments")
 
 
 def _show_version(wanted: bool) -> None:

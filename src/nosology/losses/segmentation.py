@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+SEGMENTS = "segments"
+"""The name of the files of a model folder that hold its segments."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:

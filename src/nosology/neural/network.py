@@ -27,7 +27,7 @@ from nosology.encoders.transformer import Transformer, describe_transformer
 from nosology.errors import CorpusError
 from nosology.knowledge.stream import TokenStream
 from nosology.knowledge.wordings import Wordings
-from nosology.losses.segmentation import Segmentation
+from nosology.losses.segmentation import SEGMENTS, Segmentation
 from nosology.model import CodingModel
 from nosology.neural.attended import ATTENDED, WordsOfTokens, mentions_of
 from nosology.neural.known_labels import known_labels
@@ -45,7 +45,6 @@ from nosology.training.trainer import Trainer, TrainResult
 from nosology.training.weights import load_tensors, put_weights, save_tensors, weights_of
 from nosology.types import Encounter
 
-SEGMENTS = "segments"
 _READ_LATELY = 64
 """Megabytes of states that are kept between asking for a note's scores and asking for its words."""
 
