@@ -8,7 +8,7 @@ The recipe's ``[model]`` chooses the predictor; everything else is shared by all
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
 
@@ -21,7 +21,16 @@ from nosology.baselines.tfidf import LogisticRegressions
 from nosology.calibration import IsotonicCalibration, best_threshold, threshold_of_precision
 from nosology.codes import CodeSystem
 from nosology.codes.titles import TitleTable
-from nosology.config import NeighboursConfig, NeuralConfig, PriorConfig, RankerModelConfig, Recipe, TfidfConfig
+from nosology.config import (
+    LlmModelConfig,
+    NeighboursConfig,
+    NeuralConfig,
+    PriorConfig,
+    RankerModelConfig,
+    Recipe,
+    TfidfConfig,
+)
+from nosology.config.llm import Reading
 from nosology.corpora.splits import grouped_folds
 from nosology.errors import ConfigError, CorpusError
 from nosology.explanation.evidence import EXPLAINED_FROM, choose_evidence
@@ -29,9 +38,10 @@ from nosology.knowledge.base import KnowledgeBase
 from nosology.knowledge.building import build_knowledge, open_systems
 from nosology.knowledge.stream import TokenStream, build_stream
 from nosology.knowledge.wordings import Wordings
+from nosology.llm import require_llm
 from nosology.model_card import Facts
 from nosology.neural import require_neural
-from nosology.predictor import FitTask, Fitted, Predictor, Progress
+from nosology.predictor import FitTask, Fitted, HeldOut, Predictor, Progress
 from nosology.ranked import RankedCandidates
 from nosology.ranking.source import Mention, TrainingExample, TrainingSet
 from nosology.types import CodedEncounter, Corpus, Encounter, Note, SuggestedCode
@@ -99,7 +109,7 @@ class Coder:
         """
         model = recipe.model
         network = model.network if isinstance(model, NeuralConfig | RankerModelConfig) else None
-        if network is None:
+        if network is None and not isinstance(model, LlmModelConfig):
             raise ConfigError("a dry run is for networks, and the recipe has none; it trains without ado")
         require_neural()
         from nosology.neural.cross_fitting import dry_run
@@ -108,6 +118,12 @@ class Coder:
         _, task = _task(corpus, recipe, seed, _silent, None)
         systems = open_systems(corpus.systems, recipe)
         wordings = Wordings(TitleTable.of(systems), lambda: build_knowledge(systems, recipe))
+        if network is None:
+            assert isinstance(model, LlmModelConfig)
+            require_llm()
+            from nosology.llm.predictor import LlmPredictor
+
+            return LlmPredictor.dry_run(task, model.llm, wordings)
         if isinstance(model, RankerModelConfig):
             return dry_run(task, network, model.network_folds, wordings)
         return NeuralPredictor.dry_run(task, network, wordings)
@@ -139,6 +155,33 @@ class Coder:
     def code_many(self, encounters: Iterable[Encounter]) -> Iterator[CodedEncounter]:
         """Code encounters one after another."""
         return (self.code(encounter) for encounter in encounters)
+
+    def read_as(self, reading: Reading) -> Coder:
+        """The same language model, read by what it writes ("gen"), by label attention ("att") or by what is better on
+        the encounters held out ("auto"); calibration and threshold are that reading's. Nothing is trained.
+
+        Raises:
+            ConfigError: this coder has no such reading.
+        """
+        model = self.recipe.model
+        if not isinstance(model, LlmModelConfig):
+            raise ConfigError(f"a model of kind {model.kind!r} has one reading; only language models have several")
+        from nosology.llm.predictor import LlmPredictor
+
+        assert isinstance(self.predictor, LlmPredictor)
+        predictor, held = self.predictor.read_as(reading)
+        recipe = replace(self.recipe, model=replace(model, llm=predictor.coder.config))
+        calibration, threshold, unseen_threshold = _decide(held, recipe)
+        facts = self.facts.rejudged(threshold, calibration.apply(held.scores), held.right, held.gold_count)
+        return replace(
+            self,
+            recipe=recipe,
+            predictor=predictor,
+            calibration=calibration,
+            threshold=threshold,
+            unseen_threshold=unseen_threshold,
+            facts=facts,
+        )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model folder, whole or not at all.
@@ -201,17 +244,27 @@ def _fit(corpus: Corpus, coded: list[Encounter], task: FitTask, recipe: Recipe) 
     systems = open_systems(corpus.systems, recipe)
     titles = TitleTable.of(systems)
     predictor, held, knowledge = _fit_predictor(task, systems, titles, recipe)
+    calibration, threshold, unseen_threshold = _decide(held, recipe)
+    language = coded[0].notes[0].language
+    probabilities = calibration.apply(held.scores)
+    facts = Facts.of(corpus, coded, task.seed, threshold, probabilities, held.right, held.gold_count)
+    knowledge = knowledge.with_expressions(predictor.mined_expressions(titles, language))
+    return Coder(recipe, predictor, calibration, threshold, unseen_threshold, titles, knowledge, language, facts)
+
+
+def _decide(held: HeldOut, recipe: Recipe) -> tuple[IsotonicCalibration, float, float]:
+    """Calibration, threshold, and the threshold of codes never seen, from encounters that were held out."""
     calibration = IsotonicCalibration.fit(held.scores, held.right)
     probabilities = calibration.apply(held.scores)
     threshold = recipe.calibration.threshold
     if threshold is None:
         threshold = best_threshold(probabilities, held.right, held.gold_count)
     unseen, wanted = ~held.seen, recipe.calibration.unseen_precision
-    unseen_threshold = threshold_of_precision(probabilities[unseen], held.right[unseen], wanted, threshold)
-    language = coded[0].notes[0].language
-    facts = Facts.of(corpus, coded, task.seed, threshold, probabilities, held.right, held.gold_count)
-    knowledge = knowledge.with_expressions(predictor.mined_expressions(titles, language))
-    return Coder(recipe, predictor, calibration, threshold, unseen_threshold, titles, knowledge, language, facts)
+    return (
+        calibration,
+        threshold,
+        threshold_of_precision(probabilities[unseen], held.right[unseen], wanted, threshold),
+    )
 
 
 def _fit_predictor(task: FitTask, systems: Sequence[CodeSystem], titles: TitleTable, recipe: Recipe) -> Fitted:
@@ -224,6 +277,12 @@ def _fit_predictor(task: FitTask, systems: Sequence[CodeSystem], titles: TitleTa
 
             wordings = Wordings(titles, lambda: build_knowledge(systems, recipe))
             return NeuralPredictor.fit(task, recipe.model.network, wordings)
+        case LlmModelConfig():
+            require_llm()
+            from nosology.llm.predictor import LlmPredictor
+
+            wordings = Wordings(titles, lambda: build_knowledge(systems, recipe))
+            return LlmPredictor.fit(task, recipe.model.llm, wordings)
         case PriorConfig():
             return LabelPrior.fit(task, recipe.model)
         case TfidfConfig():

@@ -16,6 +16,7 @@ from nosology.checkpoint import ModelFolder, load_arrays, open_model_folder, sav
 from nosology.coder import Coder
 from nosology.codes.titles import TitleTable
 from nosology.config import (
+    LlmModelConfig,
     NeighboursConfig,
     NeuralConfig,
     PriorConfig,
@@ -28,6 +29,7 @@ from nosology.config import (
 )
 from nosology.errors import ModelError
 from nosology.knowledge.base import KnowledgeBase
+from nosology.llm import require_llm
 from nosology.model_card import Facts, write_card
 from nosology.neural import require_neural
 from nosology.predictor import Predictor, read_json, write_json
@@ -101,5 +103,10 @@ def _load_predictor(recipe: Recipe, folder: ModelFolder, titles: TitleTable) -> 
             from nosology.neural.predictor import NeuralPredictor
 
             return NeuralPredictor.load(folder)
+        case LlmModelConfig():
+            require_llm()
+            from nosology.llm.predictor import LlmPredictor
+
+            return LlmPredictor.load(folder, titles)
         case _:
             assert_never(recipe.model)

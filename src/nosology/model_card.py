@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,8 +77,6 @@ class Facts:
         for encounter in encounters:
             for code in encounter.code_set:
                 counts[code] = counts.get(code, 0) + 1
-        assigned = probabilities >= threshold
-        hits = int((assigned & right).sum())
         return Facts(
             corpus=corpus.name,
             systems=corpus.systems,
@@ -91,12 +89,14 @@ class Facts:
             gold=gold,
             seed=seed,
             threshold=threshold,
-            precision=hits / max(1, int(assigned.sum())),
-            recall=hits / max(1, gold),
-            f1=2 * hits / max(1, int(assigned.sum()) + gold),
-            candidate_recall=int(right.sum()) / max(1, gold),
-            calibration_error=expected_calibration_error(probabilities, right),
+            **_figures(threshold, probabilities, right, gold),
         )
+
+    def rejudged(
+        self, threshold: float, probabilities: NDArray[np.float64], right: NDArray[np.bool_], gold: int
+    ) -> Facts:
+        """The same training, with other figures of the encounters it had not seen; see ``of``."""
+        return replace(self, threshold=threshold, **_figures(threshold, probabilities, right, gold))
 
     def to_mapping(self) -> dict[str, Any]:
         return asdict(self)
@@ -107,11 +107,27 @@ class Facts:
         return Facts(**values)
 
 
+def _figures(
+    threshold: float, probabilities: NDArray[np.float64], right: NDArray[np.bool_], gold: int
+) -> dict[str, float]:
+    """What out-of-fold candidates come to at a threshold."""
+    assigned = probabilities >= threshold
+    hits, said = int((assigned & right).sum()), int(assigned.sum())
+    return {
+        "precision": hits / max(1, said),
+        "recall": hits / max(1, gold),
+        "f1": 2 * hits / max(1, said + gold),
+        "candidate_recall": int(right.sum()) / max(1, gold),
+        "calibration_error": expected_calibration_error(probabilities, right),
+    }
+
+
 _METHODS = {
     "ranker": "candidates of several sources, ranked by trees",
     "prior": "the share of training encounters with each code (a baseline: it reads no note)",
     "tfidf": "TF-IDF of word n-grams and one logistic regression a code (a baseline)",
     "neural": "a neural network trained on these notes",
+    "llm": "a large language model tuned on these notes",
     "neighbours": "votes of the most similar training encounters (a baseline)",
 }
 

@@ -9,6 +9,7 @@ option does, a rule: ``folds: int = field(default=5, metadata=between(2, 20))``.
 
 from __future__ import annotations
 
+from nosology.config.llm import LlmConfig, LlmModelConfig
 from nosology.config.neural import NetworkConfig, NeuralConfig
 from nosology.config.reading import dataclass_from_mapping, read_toml
 from nosology.config.recipe import Recipe, load_recipe
@@ -41,6 +42,8 @@ __all__ = [
     "CodiespConfig",
     "CorpusConfig",
     "KnowledgeConfig",
+    "LlmConfig",
+    "LlmModelConfig",
     "ModelConfig",
     "NeighboursConfig",
     "NetworkConfig",

@@ -1,0 +1,19 @@
+"""Large language models as coders: they write codes, their states are read by label attention, or both at once."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from nosology.errors import MissingExtraError
+from nosology.neural import require_neural
+
+
+def require_llm() -> None:
+    """Check that language models can run here; imports none of what they need.
+
+    Raises:
+        MissingExtraError: a package of the extra "llm" is not installed.
+    """
+    require_neural()
+    if find_spec("peft") is None:
+        raise MissingExtraError("a large language model", "llm")

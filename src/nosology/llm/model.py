@@ -1,0 +1,262 @@
+"""The model that is trained: a language model that writes codes, a head that reads its states, or both.
+
+    H = F(X), the encoder's states (encoder-decoders) or the decoder's last ones (decoders alone)      (1)
+    Z = tanh(H W)    V = softmax(U Z^T) H    Y_att = fcn(V)                                            (2-4)
+    L_total = L_gen + L_att
+    Y = lambda Y_gen + (1 - lambda) Y_att                                                              (5)
+
+Reference: Yoo and Kim 2025, "How to leverage large language models for automatic ICD coding", section 3.1.
+Differs from the paper: H holds the note's tokens and not the instruction's; L_gen is the mean over encounters of the
+mean over an answer's tokens, so that a step weighs encounters; Y_gen has graded scores where the decoding gives any
+(``decoding``), which the paper's binary lambda then still chooses by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nosology.config.llm import DecodingConfig
+from nosology.encoders.base import Batch, Encoder, EncoderOutput
+from nosology.heads.base import Head, HeadOutput, LabelLoss, TopAttention
+from nosology.llm.backbone import Backbone
+from nosology.llm.decoding import Answer, code_probabilities, write_answers
+from nosology.llm.parsing import CodeReader
+from nosology.llm.prompts import Answers, Prompt, Prompts
+from nosology.llm.trie import CodeTrie
+from nosology.training.objective import Targets, binary_cross_entropy
+
+_LEAST = 1e-6
+
+
+class LanguageEncoder(Encoder):
+    """The states of a note's tokens inside a prompt, as any encoder gives them.
+
+    Args:
+        backbone: the language model.
+        prompt: what stands around a note; empty ends read the note alone.
+    """
+
+    def __init__(self, backbone: Backbone, prompt: Prompt) -> None:
+        super().__init__(backbone.hidden_size)
+        self.backbone, self.prompt = backbone, prompt
+
+    def forward(self, batch: Batch) -> EncoderOutput:
+        """See ``Encoder``."""
+        prompts = self.prompts(batch)
+        return self.of_notes(batch, prompts, self.backbone.read(prompts))
+
+    def prompts(self, batch: Batch) -> Prompts:
+        """The prompts of a batch."""
+        return self.prompt.around(batch, self.backbone.filler, left=self.backbone.pads_left)
+
+    @staticmethod
+    def of_notes(batch: Batch, prompts: Prompts, states: Float[Tensor, "batch place hidden"]) -> EncoderOutput:
+        """The states of the notes' own tokens, where the batch has them."""
+        hidden = states.new_zeros(*batch.mask.shape, states.shape[-1])
+        hidden[batch.mask] = states[prompts.note]
+        return EncoderOutput(hidden, batch.mask)
+
+
+class ModelReading(NamedTuple):
+    """What a model says of a batch; what was not asked for is ``None``.
+
+    Args:
+        gen, att: scores in [0, 1], ``[batch, label]``: from answers written, from the head.
+        encoded: the states that the head reads.
+        answers: to each note, best first.
+    """
+
+    gen: Float[Tensor, "batch label"] | None
+    att: Float[Tensor, "batch label"] | None
+    encoded: EncoderOutput
+    answers: list[list[Answer]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Writer:
+    """How codes are written and read again.
+
+    Args:
+        answers: the codes' tokens.
+        decoding: how answers are found and scored.
+        most_tokens: of an answer.
+        text_of: tokens as text.
+        reader: finds codes in what was written freely.
+    """
+
+    answers: Answers
+    decoding: DecodingConfig
+    most_tokens: int
+    text_of: Any
+    reader: CodeReader
+
+    def grammar(self) -> CodeTrie | None:
+        """What answers are held to."""
+        if not self.decoding.constrained:
+            return None
+        answers = self.answers
+        return CodeTrie(answers.items, answers.separator, answers.end, in_order=self.decoding.in_order)
+
+    def read(self, answer: Answer) -> Answer:
+        """An answer that was written freely, with the codes that it names."""
+        if self.decoding.constrained:
+            return answer
+        labels = self.reader.find(self.text_of(answer.tokens))
+        codes = tuple(self.answers.places[label] for label in labels)
+        return Answer(answer.tokens, codes, answer.log_probability, (), answer.whole)
+
+
+class LanguageCodingModel(nn.Module):
+    """A language model and, where its states are read, a head.
+
+    Args:
+        backbone: the language model.
+        head: reads states; ``None`` where codes are only written.
+        prompt: what stands around a note.
+        writer: how codes are written; also there where they are only read from states.
+        label_count: how many labels are scored.
+        validates_by: which answer ``forward`` gives.
+        keeps_frozen: whether ``state_dict`` holds what does not learn.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: Head | None,
+        prompt: Prompt,
+        writer: Writer,
+        label_count: int,
+        *,
+        validates_by: Literal["gen", "att", "both"],
+        keeps_frozen: bool = True,
+    ) -> None:
+        super().__init__()
+        self.encoder = LanguageEncoder(backbone, prompt)
+        self.head = head
+        self.writer, self.label_count, self.validates_by = writer, label_count, validates_by
+        self._grammar = writer.grammar()
+        if not keeps_frozen:
+            self.register_state_dict_post_hook(_without_frozen)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The language model."""
+        return self.encoder.backbone
+
+    def forward(self, batch: Batch, labels: Int[Tensor, " label"] | None = None) -> HeadOutput:
+        """Logits by which an epoch is chosen: of what ``validates_by`` says, or of the mean of both scores."""
+        by = self.validates_by
+        if by == "att":
+            encoded = self.encoder(batch)
+            return cast(Head, self.head)(encoded.hidden, encoded.mask, labels)
+        found = self.reading(batch, gen=True, att=by == "both")
+        scores = cast(Tensor, found.gen)
+        if found.att is not None:
+            scores = (scores + found.att) / 2
+        logits = torch.logit(scores.clamp(_LEAST, 1.0 - _LEAST))
+        return HeadOutput(logits if labels is None else logits[:, labels])
+
+    @torch.no_grad()
+    def reading(self, batch: Batch, *, gen: bool, att: bool) -> ModelReading:
+        """What the model says of notes, from one pass over them.
+
+        Args:
+            batch: the notes; each has a token.
+            gen: write codes.
+            att: score the states.
+        """
+        prompts = self.encoder.prompts(batch)
+        writing = self.backbone.write(prompts, cache=self.writer.decoding.cache) if gen else None
+        states = self.backbone.read(prompts) if writing is None else writing.states
+        encoded = LanguageEncoder.of_notes(batch, prompts, states)
+        scores = None
+        if att and self.head is not None:
+            scores = self.head(encoded.hidden, encoded.mask).logits.float().sigmoid()
+        if writing is None:
+            return ModelReading(None, scores, encoded, [])
+        decoding, answers = self.writer.decoding, self.writer.answers
+        written = write_answers(
+            writing,
+            len(batch),
+            self._grammar,
+            end=answers.end,
+            beams=decoding.beams,
+            most_tokens=self.writer.most_tokens,
+        )
+        read = [[self.writer.read(answer) for answer in group] for group in written]
+        told = [code_probabilities(group, answers.labels, self.label_count, decoding.scores) for group in read]
+        return ModelReading(torch.from_numpy(np.stack(told)).float().to(states.device), scores, encoded, read)
+
+    def attend(self, batch: Batch, labels: Int[Tensor, " label"], top: int) -> TopAttention:
+        """See ``Head.attend``."""
+        encoded = self.encoder(batch)
+        return cast(Head, self.head).attend(encoded.hidden, encoded.mask, labels, top)
+
+
+def _without_frozen(module: nn.Module, state: dict[str, Tensor], prefix: str, metadata: object) -> None:
+    """Leave out what comes from elsewhere: everything of the language model that does not learn."""
+    learning = {f"{prefix}{name}" for name, value in module.named_parameters() if value.requires_grad}
+    for name in [name for name in state if name.startswith(f"{prefix}encoder.") and name not in learning]:
+        del state[name]
+
+
+class LanguageObjective:
+    """L_gen, L_att or their sum, from one pass.
+
+    Args:
+        generates, attends: which of them.
+        loss: of the labels.
+        evidence_weight: of supervised attention, for batches with evidence.
+        about: what else decides the loss, for a run that goes on: it must not change.
+    """
+
+    def __init__(
+        self,
+        *,
+        generates: bool,
+        attends: bool,
+        loss: LabelLoss = binary_cross_entropy,
+        evidence_weight: float = 0.0,
+        about: str = "",
+    ) -> None:
+        self.generates, self.attends, self.loss, self.evidence_weight = generates, attends, loss, evidence_weight
+        terms = [name for name, wanted in (("generation", generates), ("label attention", attends)) if wanted]
+        self.__qualname__ = " + ".join(terms) + (f" ({about})" if about else "")
+
+    def __call__(self, model: nn.Module, batch: Batch, targets: Targets) -> Mapping[str, Tensor]:
+        """The terms of the loss."""
+        own = cast(LanguageCodingModel, model)
+        prompts = own.encoder.prompts(batch)
+        terms = dict[str, Tensor]()
+        if self.generates:
+            ids, mask = own.writer.answers.batch(targets.labels, own.backbone.filler)
+            states, logits = own.backbone.read_with_answers(prompts, ids)
+            terms["generation"] = answer_loss(logits, ids, mask)
+        else:
+            states = own.backbone.read(prompts)
+        if not self.attends:
+            return terms
+        head, encoded = cast(Head, own.head), LanguageEncoder.of_notes(batch, prompts, states)
+        terms |= head.losses(encoded.hidden, encoded.mask, targets.labels, self.loss)
+        if self.evidence_weight and targets.evidence is not None:
+            missed = head.evidence_loss(encoded.hidden, encoded.mask, targets.evidence)
+            terms["evidence"] = self.evidence_weight * missed
+        return terms
+
+
+def answer_loss(
+    logits: Float[Tensor, "batch token vocabulary"],
+    ids: Int[Tensor, "batch token"],
+    mask: Tensor,
+) -> Float[Tensor, ""]:
+    """Cross-entropy of answers: the mean over encounters of the mean over an answer's tokens."""
+    missed = functional.cross_entropy(logits.float().transpose(1, 2), ids, reduction="none") * mask
+    return (missed.sum(1) / mask.sum(1)).mean()
