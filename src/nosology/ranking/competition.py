@@ -32,7 +32,7 @@ def competition(codes: Sequence[str], mentions: Mapping[str, Sequence[Mention]])
         mentions: of all sources, by code.
     """
     rows = np.zeros((len(codes), len(FEATURES)), dtype=np.float32)
-    own = [max(mentions.get(code) or _NOTHING, key=attrgetter("strength", "words")) for code in codes]
+    own = [_strongest(mentions.get(code) or _NOTHING) for code in codes]
     spoken = [row for row, mention in enumerate(own) if mention.words]
     if spoken:
         claimants = list(dict.fromkeys([*codes, *mentions]))
@@ -43,6 +43,13 @@ def competition(codes: Sequence[str], mentions: Mapping[str, Sequence[Mention]])
 
 
 _NOTHING = (Mention((), 0.0, ""),)
+
+
+def _strongest(mentions: Sequence[Mention]) -> Mention:
+    return mentions[0] if len(mentions) == 1 else max(mentions, key=_STRENGTH)
+
+
+_STRENGTH = attrgetter("strength", "words")
 
 
 class _Claims(NamedTuple):

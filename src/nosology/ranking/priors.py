@@ -35,7 +35,7 @@ class CodePriors:
     titles: Callable[[str], str]
     _categories: Counter[str] = field(init=False, repr=False)
     _members: Counter[str] = field(init=False, repr=False)
-    _of_code: dict[str, tuple[float, ...]] = field(init=False, repr=False, default_factory=dict[str, tuple[float, ...]])
+    _of_code: dict[str, bytes] = field(init=False, repr=False, default_factory=dict[str, bytes])
 
     def __post_init__(self) -> None:
         categories, members = Counter[str](), Counter[str]()
@@ -60,9 +60,12 @@ class CodePriors:
         known = self._of_code
         for code in codes:
             if code not in known:
-                known[code] = self._describe(code)
-        rows = np.array([known[code] for code in codes], dtype=np.float32).reshape(len(codes), len(FEATURES) - 1)
-        return np.hstack([rows, np.full((len(codes), 1), words, dtype=np.float32)])
+                known[code] = np.array(self._describe(code), dtype=np.float32).tobytes()
+        rows = np.frombuffer(b"".join([known[code] for code in codes]), dtype=np.float32)
+        features = np.empty((len(codes), len(FEATURES)), dtype=np.float32)
+        features[:, :-1] = rows.reshape(len(codes), len(FEATURES) - 1)
+        features[:, -1] = words
+        return features
 
     def _describe(self, code: str) -> tuple[float, ...]:
         count, category = self.counts.get(code, 0), code[:CATEGORY]

@@ -6,7 +6,6 @@ encounters of the other folds, so a training note never meets what was learnt fr
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -97,14 +96,15 @@ def join(outputs: Sequence[SourceOutput]) -> SourceOutput:
     codes = list(dict.fromkeys(chain.from_iterable(output.codes for output in outputs)))
     row_of = {code: row for row, code in enumerate(codes)}
     features = np.zeros((len(codes), sum(output.features.shape[1] for output in outputs)), dtype=np.float32)
-    mentions = defaultdict[str, list[Mention]](list)
+    mentions = dict[str, Sequence[Mention]]()
     first = 0
     for output in outputs:
         width = output.features.shape[1]
         features[[row_of[code] for code in output.codes], first : first + width] = output.features
         first += width
         for code, found in output.mentions.items():
-            mentions[code] += found
+            known = mentions.get(code)
+            mentions[code] = [*known, *found] if known else found
     return SourceOutput(codes, features, mentions)
 
 

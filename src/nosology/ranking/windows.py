@@ -144,7 +144,9 @@ class TermCover:
     def _promising(self, known: NDArray[np.int64], most: NDArray[np.float64]) -> NDArray[np.int64]:
         """Sets that might score well, had one window all the words: an upper bound of their score."""
         bound = self.by_concept.combine(known, most)
-        score = bound * bound * bound * self._scales
+        score = bound * bound
+        score *= bound
+        score *= self._scales
         least = float(np.partition(score, -_LOOKED_AT)[-_LOOKED_AT]) if len(score) > _LOOKED_AT else 0.0
         met = np.flatnonzero(score >= least if least > 0.0 else score)
         if len(met) > _LOOKED_AT:  # some are equal to the last one; rare, and slower than the partition alone
