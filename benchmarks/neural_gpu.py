@@ -23,21 +23,23 @@ def build(name: str) -> Any:
 
 
 def step_of(model: Any) -> Callable[[], None]:
-    """One training step with AdamW under bfloat16 autocast."""
+    """One training step with AdamW under bfloat16 autocast, with the trainer's default loss."""
     import torch
 
     from nosology.model import Batch
+    from nosology.training.objective import LabelObjective, Targets, TrainedModel
 
     ids = torch.randint(1000, VOCABULARY, (NOTES, TOKENS), device="cuda")
     batch = Batch(ids, torch.ones_like(ids, dtype=torch.bool))
+    trained = TrainedModel(model, LabelObjective())
     targets = (torch.rand(NOTES, LABELS, device="cuda") < 0.002).float()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
 
     def step() -> None:
         optimizer.zero_grad()
         with torch.autocast("cuda", dtype=torch.bfloat16):
-            logits = model(batch).logits
-        torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), targets).backward()
+            terms = trained(batch, Targets(targets))
+        sum(terms.values()).backward()
         optimizer.step()
 
     return step

@@ -233,9 +233,11 @@ def test_evidence_loss_without_evidence_is_zero_and_has_a_gradient() -> None:
     assert float(loss.detach()) == 0
 
 
-@pytest.mark.parametrize(("labels", "tokens"), [(1, 1), (8692, 2500), (50, 200_000), (0, 10), (10, 0)])
+@pytest.mark.parametrize(("labels", "tokens"), [(1, 1), (8692, 2500), (50, 200_000), (8692, 10_000), (0, 10), (10, 0)])
 def test_blocks_cover_every_label_once_and_stay_small(labels: int, tokens: int) -> None:
     like = torch.zeros(0)
     blocks = list(label_blocks(labels, tokens, like))
     assert [row for block in blocks for row in range(block.start, block.stop)] == list(range(labels))
-    assert all(4 * (block.stop - block.start) * tokens <= max(1 << 22, 16 * 4 * tokens) for block in blocks)
+    sizes = [block.stop - block.start for block in blocks]
+    assert all(4 * size * tokens <= max(1 << 22, 16 * 4 * tokens) or size <= 256 for size in sizes)
+    assert all(4 * size * tokens <= max(1 << 24, 16 * 4 * tokens) for size in sizes)

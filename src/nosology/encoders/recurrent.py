@@ -21,6 +21,7 @@ Mask = Bool[Tensor, "batch token"]
 
 _SEGMENT = 512
 _CPU_SEGMENT = 128
+_SCORED_SEGMENT = 2048  # nothing is kept: fewer calls, each of which lays the weights out anew
 
 
 class BiLstm(Encoder):
@@ -84,7 +85,8 @@ class BiLstm(Encoder):
 
     def _both(self, ahead: nn.LSTM, back: nn.LSTM, hidden: Words, order: Order) -> Hidden:
         if hidden.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
-            return bidirectional(ahead, back, hidden, order, self.segment_tokens or _CPU_SEGMENT)
+            usual = _CPU_SEGMENT if torch.is_grad_enabled() else _SCORED_SEGMENT
+            return bidirectional(ahead, back, hidden, order, self.segment_tokens or usual)
         segment = self.segment_tokens or _SEGMENT
         right = _reordered(_run(back, _reordered(hidden, order), segment), order)
         return torch.cat([_run(ahead, hidden, segment), right], -1)

@@ -15,6 +15,7 @@ Real = slice | Tensor
 
 _CPU_BLOCK_BYTES = 1 << 22
 _GPU_BLOCK_BYTES = 1 << 28
+_FEW_ROWS = 256
 
 
 def real_tokens(mask: Bool[Tensor, "batch token"]) -> list[Real]:
@@ -30,8 +31,11 @@ def real_tokens(mask: Bool[Tensor, "batch token"]) -> list[Real]:
 
 def label_blocks(labels: int, tokens: int, like: Tensor) -> Iterator[slice]:
     """Blocks of labels whose attention to ``tokens`` tokens stays small: in cache on a CPU, worth a launch on a GPU."""
-    budget = _CPU_BLOCK_BYTES if like.device.type == "cpu" else _GPU_BLOCK_BYTES
-    size = max(16, budget // (4 * max(1, tokens)) // 16 * 16)
+    row = 4 * max(1, tokens)
+    size = (_CPU_BLOCK_BYTES if like.device.type == "cpu" else _GPU_BLOCK_BYTES) // row
+    if size < _FEW_ROWS:  # a long note: thin products would spend their time on adding to wide sums
+        size = min(_FEW_ROWS, 4 * size)
+    size = max(16, size // 16 * 16)
     for start in range(0, labels, size):
         yield slice(start, min(start + size, labels))
 
