@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nosology.cli.data import OnError, choose_splits, read_corpus, recipe_with_data
+from nosology.cli.data import OnError, choose_splits, read_corpus, recipe_with_data, tell_cut
 from nosology.config import Recipe, load_recipe
 from nosology.errors import ConfigError
 
@@ -88,7 +88,9 @@ class Opened:
         from nosology.evaluation.alignment import aligned
 
         if self.coder is not None:
-            return tuple(tracked(self.coder.code_many(part), "coding", len(part)))
+            found = tuple(tracked(self.coder.code_many(part), "coding", len(part)))
+            tell_cut(self.coder.predictor)
+            return found
         return aligned(part.encounters, self.listed(), others=others)
 
     def listed(self) -> Iterator[CodedEncounter]:
