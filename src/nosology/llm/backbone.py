@@ -98,8 +98,9 @@ class EncoderDecoder(Backbone):
     @property
     def start(self) -> int:
         """The token that stands before every answer."""
-        found = self.model.config.decoder_start_token_id
-        return self.filler if found is None else int(found)
+        told = (self.model.config, getattr(self.model, "generation_config", None))
+        found = (getattr(settings, "decoder_start_token_id", None) for settings in told)
+        return int(next((token for token in found if token is not None), self.filler))
 
     def read(self, prompts: Prompts) -> Float[Tensor, "batch place hidden"]:
         """See ``Backbone``."""
