@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from nosology.losses.base import CellLoss, Cells, LabelTable, Reduction
-from nosology.losses.curves import Curve, logistic, negative_log, probability, surprise
+from nosology.losses.curves import Curve, hill, logistic, negative_log, probability, surprise
 from nosology.losses.facts import Ints
 
 
@@ -52,8 +52,13 @@ class Asymmetric(CellLoss):
         """p_m and -log(1 - p_m)."""
         if not self.margin:
             return logistic(logits)
-        above = probability(logits).above(self.margin)
+        above = probability(logits).above(self.margin, masked=self._is_masked)
         return above, negative_log(above)
+
+    @property
+    def _is_masked(self) -> bool:
+        """A constant focus is 0 where p_m is, and needs no mask on the slope."""
+        return not (self.detach_focus and self.gamma_negative > 0)
 
     def focus(self, base: Curve, exponent: float) -> Curve:
         """The power of what is wrong with a cell."""
@@ -107,12 +112,11 @@ class RobustAsymmetric(Asymmetric):
     def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
         whole = probability(logits)
-        above = whole.above(self.margin)
+        above = whole.above(self.margin, masked=self._is_masked)
         cost = negative_log(above) if self.margin else surprise(logits)
         if self.third:
             cost = cost + above * self.third - self.third
-        hill = (-whole + self.lam) * whole.power(2) * (above + (self.lam - 1))
-        return cost * hill * self.focus(above, self.gamma_negative)
+        return cost * hill(whole, self.lam) * (above + (self.lam - 1)) * self.focus(above, self.gamma_negative)
 
 
 class MultiLabelFocalModifier(Asymmetric):

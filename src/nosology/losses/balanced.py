@@ -217,34 +217,32 @@ class DistributionBalanced(CellLoss):
     def look(self, logits: Tensor, positives: Positives, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See ``CellLoss``."""
         inverse = labels["inverse"][positives.columns] * positives.values
-        return {"rate": positives.by_encounter(inverse, len(logits))}
+        return {"rate": positives.by_encounter(inverse, len(logits)).clamp_(min=1e-30).reciprocal_()}
 
     def positive(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        value = self._focused(-(logits + cells.of_label("shift")), self.alpha)
-        weights = self._weights(cells)
-        return value if weights is None else value * weights
+        return self._focused(-(logits + cells.of_label("shift"))) * self._weights(cells, self.alpha)
 
     def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        value = self._focused((logits + cells.of_label("shift")) * self.negative_scale, 1 - self.alpha)
-        weights = self._weights(cells)
-        return value * (1 / self.negative_scale) if weights is None else value * (weights / self.negative_scale)
+        down = (logits + cells.of_label("shift")) * self.negative_scale
+        return self._focused(down) * self._weights(cells, 1 - self.alpha, 1 / self.negative_scale)
 
-    def _focused(self, wrong: Curve, alpha: float) -> Curve:
-        """The cross-entropy of a logit that should be low, times the focal factors."""
-        return missed(wrong, self.gamma) * alpha if self.has_focus else surprise(wrong)
+    def _focused(self, wrong: Curve) -> Curve:
+        """The cross-entropy of a logit that should be low, times its focus."""
+        return missed(wrong, self.gamma) if self.has_focus else surprise(wrong)
 
-    def _weights(self, cells: Cells) -> Tensor | None:
+    def _weights(self, cells: Cells, alpha: float, factor: float = 1.0) -> Tensor | float:
+        factor *= alpha if self.has_focus else 1.0
         if self.variant == "cb_ntr":
-            return cells.of_label("weight")
+            return cells.of_label("weight") * factor
         if self.variant == "ntr_fl":
-            return None
-        return smoothed_rate(
-            cells.of_label("inverse"), cells.of_encounter("rate"), self.map_alpha, self.map_beta, self.map_mu
-        )
+            return factor
+        rate = cells.of_encounter("rate")
+        weights = smoothed_rate(cells.of_label("inverse"), rate, self.map_alpha, self.map_beta, self.map_mu)
+        return weights.mul_(factor)
 
 
-def smoothed_rate(inverse: Tensor, total: Tensor, alpha: float, beta: float, mu: float) -> Tensor:
-    """alpha + sigmoid(beta (r - mu)) with r = ``inverse`` / ``total``; r has no bound where the total is 0."""
-    return torch.sigmoid(inverse / total.clamp(min=1e-30) * beta - beta * mu) + alpha
+def smoothed_rate(inverse: Tensor, rate: Tensor, alpha: float, beta: float, mu: float) -> Tensor:
+    """alpha + sigmoid(beta (r - mu)) with r = ``inverse`` x ``rate``."""
+    return (inverse * (rate * beta)).sub_(beta * mu).sigmoid_().add_(alpha)

@@ -61,7 +61,9 @@ class Loss(ABC):
             ConfigError: shapes that do not fit, or targets that are no number from 0 to 1.
         """
         self._check(logits, targets, labels)
-        return cast(Any, _outside_graphs)(lambda: self.loss(logits, targets, labels))
+        if torch.compiler.is_dynamo_compiling():
+            return cast(Any, _outside_graphs)(lambda: self.loss(logits, targets, labels))
+        return self.loss(logits, targets, labels)
 
     @abstractmethod
     def loss(self, logits: Tensor, targets: Tensor, labels: Tensor | None) -> Tensor:
@@ -357,16 +359,15 @@ class _Summed(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, block: Block, factor: float) -> Tensor:  # type: ignore[override]
         logits, precise = logits.detach(), torch.promote_types(logits.dtype, torch.float32)
         blocks = list(_blocks(logits))
-        total = torch.zeros((), dtype=precise, device=logits.device)
-        gradient = torch.empty_like(logits) if len(blocks) > 1 else None
+        if len(blocks) == 1:
+            total, gradient = block(logits.to(precise), blocks[0])
+            ctx.gradient = (gradient if factor == 1 else gradient.mul_(factor)).to(logits.dtype)
+            return total if factor == 1 else total * factor
+        total, gradient = torch.zeros((), dtype=precise, device=logits.device), torch.empty_like(logits)
         for columns in blocks:
             value, part = block(logits[:, columns].to(precise), columns)
             total = total + value
-            part = part if factor == 1 else part.mul_(factor)
-            if gradient is None:
-                gradient = part.to(logits.dtype)
-            else:
-                gradient[:, columns] = part
+            gradient[:, columns] = part if factor == 1 else part.mul_(factor)
         ctx.gradient = gradient
         return total * factor
 
@@ -381,6 +382,8 @@ def take_gradient(ctx: Any, outer: Tensor) -> Tensor:
     gradient, ctx.gradient = ctx.gradient, None
     if gradient is None:
         raise RuntimeError("a loss can be differentiated once; compute it again")
+    if outer.device.type == "cpu" and float(outer) == 1.0:
+        return gradient
     return gradient.mul_(outer.to(gradient.dtype))
 
 

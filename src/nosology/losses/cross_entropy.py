@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nosology.errors import ConfigError
 from nosology.losses.base import CellLoss, Cells, Found, LabelTable, Positives, Reduction, bad_targets, summed
-from nosology.losses.curves import Curve, surprise
+from nosology.losses.curves import Curve, softplus, surprise
 from nosology.losses.facts import Ints
 
 
@@ -65,9 +65,7 @@ def even_cross_entropy(
     """
     if not logits.numel():
         return logits.sum()
-    least, most = torch.aminmax(targets)
-    if not bool((least >= 0) & (most <= 1)):  # NaN fails, too
-        raise bad_targets(int((~((targets >= 0) & (targets <= 1))).sum()))
+    _check(targets)
     factor /= len(logits)
     if coefficients is not None:
         coefficients, factor = coefficients * factor, 1.0
@@ -75,14 +73,24 @@ def even_cross_entropy(
     def block(part: Tensor, columns: slice) -> Found:
         part = part if shift is None else part + shift[columns]
         gold = targets[:, columns].to(part.dtype)
-        # log(1 + t) takes half as long as log1p(t); the value loses less than 1e-7 a cell, the gradient nothing.
-        values = part.abs().neg_().exp_().add_(1).log_().add_(torch.relu(part)).addcmul_(part, gold, value=-1)
-        gradient = torch.sigmoid(part).sub_(gold)
+        gradient = torch.sigmoid(part)
+        values = softplus(part, gradient).addcmul_(part, gold, value=-1)
+        gradient.sub_(gold)
         if coefficients is None:
             return values.sum(), gradient
         return values.sum(0) @ coefficients[columns], gradient.mul_(coefficients[columns])
 
     return summed(logits, block, factor)
+
+
+def _check(targets: Tensor) -> None:
+    flat = targets.reshape(-1)
+    total = flat.sum() if flat.is_floating_point() else None
+    if total is not None and bool((flat @ flat == total) & (total <= len(flat))):
+        return  # zeros and ones; what lies beside them makes the squares add up otherwise, and NaN equals nothing
+    good = (targets >= 0) & (targets <= 1)
+    if not bool(good.all()):
+        raise bad_targets(int((~good).sum()))
 
 
 class BinaryCrossEntropy(CrossEntropy):

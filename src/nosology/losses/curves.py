@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 Slope = Tensor | float
 
@@ -39,13 +38,15 @@ class Curve:
     def __sub__(self, other: Curve | Tensor | float) -> Curve:
         return self + -other
 
+    def __rsub__(self, other: Tensor | float) -> Curve:
+        return Curve(other - self.value, -self.slope)
+
     def __neg__(self) -> Curve:
         return Curve(-self.value, -self.slope)
 
     def __mul__(self, other: Curve | Tensor | float) -> Curve:
         if isinstance(other, Curve):
-            slope = _sum(_product(self.slope, other.value), _product(other.slope, self.value))
-            return Curve(self.value * other.value, slope)
+            return Curve(self.value * other.value, _products(self, other))
         if isinstance(other, float | int) and other == 1:
             return self
         return Curve(self.value * other, _product(self.slope, other))
@@ -71,12 +72,25 @@ class Curve:
                 kept = value.clamp(min=torch.finfo(value.dtype).tiny) if exponent < 1 else value
                 return Curve(kept**exponent, _product(_product(slope, kept ** (exponent - 1)), float(exponent)))
 
-    def above(self, margin: float) -> Curve:
-        """max(f - margin, 0)."""
+    def above(self, margin: float, *, masked: bool = True) -> Curve:
+        """max(f - margin, 0).
+
+        Args:
+            margin: see there.
+            masked: the slope is 0 where the value is; not needed where a factor of 0 comes to it anyway.
+        """
         if not margin:
             return self
-        value = torch.relu(self.value - margin)
-        return Curve(value, _product(self.slope, torch.sign(value)))
+        value = torch.relu_(self.value - margin)
+        return Curve(value, _product(self.slope, torch.sign(value)) if masked else self.slope)
+
+
+def _products(one: Curve, other: Curve) -> Slope:
+    """f' g + g' f."""
+    first = _product(one.slope, other.value)
+    if isinstance(first, Tensor) and isinstance(other.slope, Tensor):
+        return torch.addcmul(first, other.slope, one.value)
+    return _sum(first, _product(other.slope, one.value))
 
 
 def _sum(one: Slope, other: Slope) -> Slope:
@@ -97,7 +111,7 @@ def logistic(logits: Curve) -> tuple[Curve, Curve]:
     """p = sigmoid(z), and -log(1 - p) = log(1 + e^z), which is finite for any logit."""
     value = torch.sigmoid(logits.value)
     probability = Curve(value, _product(logits.slope, torch.addcmul(value, value, value, value=-1)))
-    return probability, Curve(_softplus(logits.value), _product(logits.slope, value))
+    return probability, Curve(softplus(logits.value, value), _product(logits.slope, value))
 
 
 def probability(logits: Curve) -> Curve:
@@ -108,23 +122,33 @@ def probability(logits: Curve) -> Curve:
 
 def surprise(logits: Curve) -> Curve:
     """log(1 + e^z) = -log(1 - p); of -z it is -log p."""
-    return Curve(_softplus(logits.value), _product(logits.slope, torch.sigmoid(logits.value)))
+    value = torch.sigmoid(logits.value)
+    return Curve(softplus(logits.value, value), _product(logits.slope, value))
 
 
-def _softplus(logits: Tensor) -> Tensor:
-    if logits.device.type != "cpu":
-        return functional.softplus(logits)
-    # The library's own is slower than its parts on a CPU, and log1p much slower than log. This loses less than 1e-7.
-    return logits.abs().neg_().exp_().add_(1).log_().add_(torch.relu(logits))
+def softplus(logits: Tensor, probabilities: Tensor) -> Tensor:
+    """log(1 + e^z) = max(z, 0) - log(max(p, 1 - p)): half the library's time on a CPU, and less than 1e-7 off."""
+    larger = 1 - probabilities
+    torch.maximum(larger, probabilities, out=larger)
+    return torch.relu(logits).sub_(larger.log_())
 
 
 def missed(logits: Curve, gamma: float) -> Curve:
     """p^g (-log(1 - p)): the focal cost of a logit that should be low; of -z, of one that should be high."""
-    probability, cost = logistic(logits)
-    return probability.power(gamma) * cost
+    value = torch.sigmoid(logits.value)
+    cost, focus = softplus(logits.value, value), Curve(value, 0.0).power(gamma).value
+    slope = torch.addcmul(value, 1 - value, cost, value=gamma) * focus  # p^g (p + g (1 - p) cost)
+    return Curve(focus * cost, _product(logits.slope, slope))
 
 
 def negative_log(above: Curve) -> Curve:
     """-log(1 - f), for f that stays below 1."""
     left = 1 - above.value  # not log1p, which a CPU is slow with near 0
     return Curve(left.log().neg_(), _product(above.slope, left.reciprocal_()))
+
+
+def hill(probability: Curve, lam: float) -> Curve:
+    """(l - p) p^2."""
+    value = probability.value
+    once = (lam - value).mul_(value)
+    return Curve(once * value, _product(probability.slope, (2 * lam - 3 * value).mul_(value)))

@@ -160,15 +160,23 @@ class HierarchicalConsistency(WrappedLoss):
 
 
 class _Above(torch.autograd.Function):
-    """Value and gradient at once, with the labels in the order of the tree: autograd's own way back is slow there."""
+    """Value and gradient at once; that of a maximum goes to one label, so there is little of it to hand down."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, tree: Tree, positives: Positives, factor: float) -> Tensor:  # type: ignore[override]
-        ordered = logits.detach().to(tree.real[0].dtype).T[tree.order]
-        value, gradient = _value(ordered, tree, positives, bool(ctx.needs_input_grad[0]))
-        if gradient is not None:
-            ctx.gradient = (gradient[tree.back].T * factor).to(logits.dtype)
-        return value * factor
+        ordered = logits.detach().to(tree.real[0].dtype).index_select(1, tree.order)
+        own = ordered[positives.rows, tree.back[positives.columns]]
+        total, pulls, current = ordered.new_zeros(()), list[tuple[Tensor, Tensor]](), ordered
+        pulled = torch.zeros_like(own)
+        for depth, (runs, real) in enumerate(zip(tree.runs, tree.real, strict=True)):
+            current, winner = segment_max(current, runs)
+            value, pull, at_positives = _level(current, real, _Carried.of(tree, positives, depth, own))
+            total, pulled = total + value, pulled + at_positives
+            pulls.append((pull, winner))
+        gradient = _handed_down(pulls, torch.zeros_like(ordered))
+        gradient[positives.rows, tree.back[positives.columns]] += pulled
+        ctx.gradient = gradient.index_select(1, tree.back).mul_(factor).to(logits.dtype)
+        return total * factor
 
     @staticmethod
     @once_differentiable
@@ -176,68 +184,86 @@ class _Above(torch.autograd.Function):
         return take_gradient(ctx, outer[0]), None, None, None
 
 
-def _value(ordered: Tensor, tree: Tree, positives: Positives, wanted: bool) -> tuple[Tensor, Tensor | None]:
-    targets = _Marked.of(tree, positives, ordered.shape[1])
+def segment_max(values: Tensor, runs: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest of each run of columns, and the column of the first that is as large; ``[batch, run]`` each."""
+    if values.device.type == "cpu":
+        return _segment_max_on_cpu(values.numpy(), runs.numpy())
+    lengths = runs.expand(len(values), -1).contiguous()
+    largest = torch.segment_reduce(values, "max", lengths=lengths, axis=1, unsafe=True)
+    beyond = values.shape[1]
+    columns = torch.arange(beyond, device=values.device, dtype=values.dtype).expand_as(values)
+    there = torch.where(values == largest.repeat_interleave(runs, 1), columns, float(beyond))
+    return largest, torch.segment_reduce(there, "min", lengths=lengths, axis=1, unsafe=True).long()
 
-    def function(logits: Tensor) -> Tensor:
-        own = logits[tree.back[positives.columns], positives.rows]
-        total, current = logits.new_zeros(()), logits
-        for depth, (runs, real) in enumerate(zip(tree.runs, tree.real, strict=True)):
-            current = torch.segment_reduce(current, "max", lengths=runs, axis=0, unsafe=True)
-            total = total + real @ softplus(current).sum(1)
-            total = total + targets[depth].correction(current, own)
-        return total
 
-    if not wanted:
-        with torch.no_grad():
-            return function(ordered), None
-    ordered = ordered.requires_grad_()
-    with torch.enable_grad():
-        value = function(ordered)
-    (gradient,) = torch.autograd.grad(value, ordered)
-    return value.detach(), gradient
+def _segment_max_on_cpu(values: NDArray[Any], runs: NDArray[Any]) -> tuple[Tensor, Tensor]:
+    """NumPy's is ten times as fast here."""
+    starts = np.cumsum(runs) - runs
+    largest = np.maximum.reduceat(values, starts, axis=1)
+    found = np.flatnonzero(values == np.repeat(largest, runs, axis=1))
+    rows, columns = np.divmod(found, values.shape[1])
+    run = rows * len(runs) + np.repeat(np.arange(len(runs)), runs)[columns]
+    first = np.concatenate([[True], run[1:] != run[:-1]])  # of those that are as large
+    return torch.from_numpy(largest), torch.from_numpy(columns[first].reshape(largest.shape))
+
+
+def _level(current: Tensor, real: Tensor, carried: _Carried) -> tuple[Tensor, Tensor, Tensor]:
+    """The value of one depth's codes, its slope at their logits, and its slope at the positives' logits.
+
+    Args:
+        current: logits of the codes, ``[batch, code]``.
+        real: 1 for codes that count.
+        carried: codes that encounters carry.
+    """
+    places = carried.rows, carried.places
+    value, pull = softplus(current).sum(0) @ real, torch.sigmoid(current) * real
+    there = current[places]
+    value = value + (carried.values * (softplus(-carried.best) - softplus(there))).sum()
+    pull[places] = (1 - carried.values) * torch.sigmoid(there)
+    at_positives = torch.zeros_like(carried.own)
+    at_positives[carried.winner] = -carried.values * torch.sigmoid(-carried.best)
+    return value, pull, at_positives
+
+
+def _handed_down(pulls: Sequence[tuple[Tensor, Tensor]], labels: Tensor) -> Tensor:
+    """Each code's slope, handed to the one below it that it has its logit from; ``labels`` takes the last."""
+    slopes = [labels, *(pull for pull, _ in pulls)]
+    for depth in range(len(pulls), 0, -1):
+        slopes[depth - 1].scatter_add_(1, pulls[depth - 1][1], slopes[depth])
+    return labels
 
 
 @dataclass(frozen=True, slots=True)
-class _Marked:
-    """The codes of one depth that some encounters carry.
+class _Carried:
+    """The codes of one depth that encounters carry.
 
     Args:
         places, rows: of each such code and encounter.
         values: y_a.
-        members: which positives are below one of them, ``of`` which.
+        best: the largest logit of the labels below it that the encounter carries.
+        winner: which positive has it.
+        own: logits of the positives.
     """
 
     places: Tensor
     rows: Tensor
     values: Tensor
-    members: Tensor
-    of_: Tensor
+    best: Tensor
+    winner: Tensor
+    own: Tensor
 
     @staticmethod
-    def of(tree: Tree, positives: Positives, batch: int) -> Sequence[_Marked]:
-        """Of each depth."""
-        found = list[_Marked]()
-        for depth in range(len(tree.runs)):
-            place = tree.place[positives.columns, depth]
-            members = (place >= 0).nonzero()[:, 0]
-            key = place[members] * batch + positives.rows[members]
-            distinct, which = torch.unique(key, return_inverse=True)
-            values = positives.values.new_zeros(len(distinct)).scatter_reduce(
-                0, which, positives.values[members], "amax"
-            )
-            found.append(_Marked(distinct // batch, distinct % batch, values, members, which))
-        return found
-
-    def correction(self, current: Tensor, own: Tensor) -> Tensor:
-        """What a carried code adds to the sum in which every code was taken for not carried.
-
-        Args:
-            current: logits of the codes of this depth, ``[code, batch]``.
-            own: logits of the positives.
-        """
-        if not len(self.places):
-            return current.new_zeros(())
-        low = torch.full_like(self.values, torch.finfo(own.dtype).min)
-        best = low.scatter_reduce(0, self.of_, own[self.members], "amax")
-        return (self.values * (softplus(-best) - softplus(current[self.places, self.rows]))).sum()
+    def of(tree: Tree, positives: Positives, depth: int, own: Tensor) -> _Carried:
+        """Find them."""
+        place = tree.place[positives.columns, depth]
+        members = (place >= 0).nonzero()[:, 0]
+        codes = len(tree.runs[depth])
+        distinct, which = torch.unique(positives.rows[members] * codes + place[members], return_inverse=True)
+        below = own[members]
+        values = below.new_zeros(len(distinct)).scatter_reduce(0, which, positives.values[members], "amax")
+        low = torch.full_like(values, torch.finfo(own.dtype).min)
+        best = low.scatter_reduce(0, which, below, "amax")
+        winner = torch.full_like(distinct, len(own)).scatter_reduce(
+            0, which, torch.where(below == best[which], members, len(own)), "amin"
+        )
+        return _Carried(distinct % codes, distinct // codes, values, best, winner, own)

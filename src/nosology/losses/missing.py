@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from nosology.losses.base import CellLoss, Cells, Reduction
-from nosology.losses.curves import Curve, missed, probability
+from nosology.losses.curves import Curve, hill, missed, probability
 
 
 class Hill(CellLoss):
@@ -34,8 +34,7 @@ class Hill(CellLoss):
 
     def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        whole = probability(logits)
-        return (-whole + self.lam) * whole.power(2)
+        return hill(probability(logits), self.lam)
 
 
 class SelfPacedCorrection(CellLoss):

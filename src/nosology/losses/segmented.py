@@ -103,14 +103,14 @@ class SegmentedHarmonic(CellLoss):
         return self.reading == "class" and not self.positives_only
 
     def look(self, logits: Tensor, positives: Positives, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The sum of 1 / n_k over each encounter's positives of each segment, for the reading "instance"."""
+        """1 over the sum of 1 / n_k over each encounter's positives of each segment, 0 without; for "instance"."""
         if self.reading == "class":
             return {}
         columns = positives.columns
         inverse = labels["inverse"][columns] * positives.values
         place = positives.rows * self.segments + labels["segment"][columns]
         total = inverse.new_zeros(len(logits) * self.segments).index_add_(0, place, inverse)
-        return {"rate": total.view(len(logits), self.segments)}
+        return {"rate": torch.where(total > 0, 1 / total, 0.0).view(len(logits), self.segments)}
 
     def _weights(self, cells: Cells) -> Tensor:
         """v of each place."""
@@ -120,7 +120,7 @@ class SegmentedHarmonic(CellLoss):
         rate = cells.of_both("rate", "segment")
         has = torch.sign(rate)  # 1 where the segment has a positive
         own = smoothed_rate(cells.of_label("inverse"), rate, self.map_alpha, self.map_beta, self.map_mu)
-        return weights + has * (own - weights)
+        return torch.lerp(weights.expand_as(own), own, has)
 
     def positive(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
