@@ -168,6 +168,6 @@ class MultiLabelFocalModifier(Asymmetric):
         cost = cost * modifier
         if self.detach_focus:
             # Kept away from 0 and from what is no normal number, with which a CPU is slow.
-            return cost * torch.exp(torch.log(above.value + 1e-20).mul_(exponent).clamp_(min=-80))
+            return cost * torch.exp(torch.log(above.value + 1e-20).mul_(exponent).clamp_(min=-60))
         kept = above.value.clamp(min=1e-12)
         return cost * Curve(kept**exponent, above.slope * exponent * kept ** (exponent - 1))

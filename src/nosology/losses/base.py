@@ -215,7 +215,7 @@ class Positives:
     def within(self, columns: slice) -> Positives:
         """Those of some columns."""
         chosen = (self.columns >= columns.start) & (self.columns < columns.stop)
-        return self if bool(chosen.all()) else Positives(self.rows[chosen], self.columns[chosen], self.values[chosen])
+        return Positives(self.rows[chosen], self.columns[chosen], self.values[chosen])
 
     @staticmethod
     def _on_cpu(targets: NDArray[Any]) -> Positives:
@@ -301,7 +301,8 @@ class CellLoss(Loss):
 
         def block(part: Tensor, columns: slice) -> Found:
             curve = self.negative(Curve(part), Cells(slice(None), columns, own, batch))
-            self._put_positives(curve, part, columns, positives, own, batch)
+            here = positives if part.shape == logits.shape else positives.within(columns)
+            self._put_positives(curve, part, columns, here, own, batch)
             return weighted_sum(curve, None if coefficients is None else coefficients[columns])
 
         return summed(logits, block, factor)
@@ -311,12 +312,11 @@ class CellLoss(Loss):
         curve: Curve,
         part: Tensor,
         columns: slice,
-        positives: Positives,
+        here: Positives,
         own: Mapping[str, Tensor],
         batch: Mapping[str, Tensor],
     ) -> None:
         """Make y L+ + (1 - y) L- of L- where y is not 0."""
-        here = positives.within(columns)
         places = here.rows, here.columns - columns.start
         plus = self.positive(Curve(part[places]), Cells(here.rows, here.columns, own, batch))
         for whole, carried in ((curve.value, plus.value), (curve.slope, plus.slope)):

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from nosology.errors import ConfigError
-from nosology.losses.base import CellLoss, Cells, Found, LabelTable, Positives, Reduction, bad_targets, summed
-from nosology.losses.curves import Curve, softplus, surprise
+from nosology.losses.base import CellLoss, Cells, LabelTable, Positives, Reduction, bad_targets
+from nosology.losses.curves import Curve, surprise
 from nosology.losses.facts import Ints
 
 
@@ -66,27 +67,17 @@ def even_cross_entropy(
     if not logits.numel():
         return logits.sum()
     _check(targets)
+    precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    moved = precise if shift is None else precise + shift
     factor /= len(logits)
-    if coefficients is not None:
-        coefficients, factor = coefficients * factor, 1.0
-
-    def block(part: Tensor, columns: slice) -> Found:
-        part = part if shift is None else part + shift[columns]
-        gold = targets[:, columns].to(part.dtype)
-        gradient = torch.sigmoid(part)
-        values = softplus(part, gradient).addcmul_(part, gold, value=-1)
-        gradient.sub_(gold)
-        if coefficients is None:
-            return values.sum(), gradient
-        return values.sum(0) @ coefficients[columns], gradient.mul_(coefficients[columns])
-
-    return summed(logits, block, factor)
+    weight = None if coefficients is None else coefficients * factor
+    total = functional.binary_cross_entropy_with_logits(moved, targets.to(moved.dtype), weight, reduction="sum")
+    return total * factor if coefficients is None else total
 
 
 def _check(targets: Tensor) -> None:
     flat = targets.reshape(-1)
-    total = flat.sum() if flat.is_floating_point() else None
-    if total is not None and bool((flat @ flat == total) & (total <= len(flat))):
+    if flat.is_floating_point() and float(flat @ flat) == float(flat.sum()) <= len(flat):
         return  # zeros and ones; what lies beside them makes the squares add up otherwise, and NaN equals nothing
     good = (targets >= 0) & (targets <= 1)
     if not bool(good.all()):
