@@ -13,7 +13,7 @@ from llm_pieces import FAMILIES, LABELS, WORDS, backbone, config, tokenizer
 
 from nosology.cli.main import run
 from nosology.coder import Coder
-from nosology.config import KnowledgeConfig, LlmModelConfig, PriorConfig, Recipe, SimulatedConfig, to_toml
+from nosology.config import KnowledgeConfig, LlmModelConfig, PriorConfig, Recipe, SimulatedConfig, load_recipe, to_toml
 from nosology.config.architectures import DirectConfig, LabelAttentionConfig
 from nosology.config.llm import (
     DecodingConfig,
@@ -30,6 +30,7 @@ from nosology.llm.held_out import HeldReadings, mixed, top_candidates
 from nosology.llm.language_coder import LanguageCoder
 from nosology.llm.model import LanguageCodingModel
 from nosology.llm.predictor import LlmPredictor
+from nosology.shipped_recipes import shipped_recipes
 from nosology.training.trainer import Trainer
 from nosology.types import CodedEncounter, Encounter, Note
 from tiny_corpus import TABLE, make_corpus, make_encounter, training_set, write_table
@@ -113,7 +114,7 @@ def test_every_path_overfits_32_notes(family: str, task: str, tuning: str, tmp_p
     t5 = ("q", "k", "v", "o", "wi", "wo")
     llama = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     lora = LoraConfig(rank=16, alpha=32.0, targets=(t5 if family == "t5" else llama))
-    llm = config(family, task=task, trainer=learning(120 if tuning == "full" else 400))
+    llm = config(family, task=task, trainer=learning(100 if tuning == "full" else 300))
     _, gen, att = overfitted(llm if tuning == "full" else replace(llm, tuning=lora), tmp_path)
     for found, trained in ((gen, task != "att"), (att, task != "gen")):
         assert (found is not None) == trained
@@ -426,6 +427,15 @@ def test_a_recipe_is_read_back_equal(tmp_path: Path) -> None:
         assert dataclass_from_mapping(Recipe, read_toml(file), str(file)) == recipe(llm)
     with pytest.raises(ConfigError, match="hidden = 20 is no multiple of 2 x heads = 6"):
         FreshBackboneConfig(hidden=20, heads=3)
+
+
+@pytest.mark.parametrize("name", ["t5_tiny_cmp", "smollm2_lora"])
+def test_shipped_recipes_load_and_write_back(name: str, tmp_path: Path) -> None:
+    shipped = load_recipe(shipped_recipes()[name])
+    assert isinstance(shipped.model, LlmModelConfig)
+    file = tmp_path / "r.toml"
+    file.write_text(to_toml(shipped), encoding="utf-8")
+    assert load_recipe(file) == shipped
 
 
 def test_without_the_extra_it_names_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
