@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import repeat
@@ -34,13 +34,20 @@ from nosology.corpora.preparation.manifest import MANIFEST_NAME, Manifest, file_
 from nosology.types import Corpus, Encounter
 
 
-def write_prepared(path: str | Path, corpus: Corpus, manifest: Manifest | None = None) -> Manifest:
+def write_prepared(
+    path: str | Path,
+    corpus: Corpus,
+    manifest: Manifest | None = None,
+    *,
+    beside: Callable[[Path], None] | None = None,
+) -> Manifest:
     """Write a corpus that is in memory as a prepared folder.
 
     Args:
         path: where the folder goes; a prepared folder that is there is replaced.
         corpus: what to write.
         manifest: what is known of inputs, options, counts and decisions; ``outputs`` is filled in here.
+        beside: writes further files into the folder that is being built; the manifest lists them, too.
 
     Returns:
         The manifest as written.
@@ -58,6 +65,8 @@ def write_prepared(path: str | Path, corpus: Corpus, manifest: Manifest | None =
         writer.write_evidence(row for encounter in corpus for row in _evidence_rows(encounter))
         writer.write_encounters([_row(encounter) for encounter in corpus])
         writer.write_labels(corpus.systems, corpus.language, corpus.unknown_codes)
+        if beside is not None:
+            beside(writer.folder)
     return writer.manifest
 
 

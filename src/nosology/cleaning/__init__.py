@@ -1,0 +1,1 @@
+"""Finds what is likely wrong with a corpus: copied text, implausible codes, missing codes."""
