@@ -23,6 +23,7 @@ from nosology import __version__
 from nosology.cli.code import code
 from nosology.cli.codes import app as codes_app
 from nosology.cli.compare import compare
+from nosology.cli.corpus import app as corpus_app
 from nosology.cli.convert import convert
 from nosology.cli.evaluate import evaluate
 from nosology.cli.experiment import experiment
@@ -68,6 +69,7 @@ app.command(context_settings=_PLAIN)(prepare)
 app.command(context_settings=_PLAIN)(stats)
 app.command(context_settings=_PLAIN)(convert)
 app.add_typer(codes_app, name="codes")
+app.add_typer(corpus_app, name="corpus")
 app.add_typer(segments_app, name="segments")
 
 
