@@ -260,6 +260,18 @@ def test_adapters_are_kept_beside_their_model(portable: bool, tmp_path: Path) ->
             Coder.from_pretrained(tmp_path / "model")
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_frozen_weights_may_be_bf16(family: str, tmp_path: Path) -> None:
+    _pretrained(tmp_path / "base", family)
+    named = PretrainedBackboneConfig(name=str(tmp_path / "base"), precision="bf16")
+    llm = replace(config(family), backbone=named, tuning=LoraConfig(rank=2), trainer=learning(2))
+    coder, gen, att = overfitted(llm, tmp_path / "run")
+    assert gen is not None
+    assert att is not None
+    for name, value in coder.model.named_parameters():
+        assert value.dtype == (torch.float32 if value.requires_grad else torch.bfloat16), name
+
+
 @pytest.mark.parametrize("name", ["llm.json", "llm.toml", "llm.safetensors", "reading.json", "held_out.npz"])
 def test_damaged_files_are_refused(coder: Coder, name: str, tmp_path: Path) -> None:
     coder.save(tmp_path / "model")

@@ -42,10 +42,10 @@ def test_it_is_converted_once_and_speaks_english() -> None:
 def test_lora_overfits_eight_short_notes(tmp_path: Path) -> None:
     lora = LoraConfig(rank=8, alpha=16.0, targets=("q_proj", "v_proj", "up_proj", "down_proj"))
     trainer = TrainerConfig(
-        epochs=14,
+        epochs=20,
         learning_rate=1e-2,
         encoder_learning_rate=2e-3,
-        encounters_per_batch=4,
+        encounters_per_batch=2,
         patience=0,
         weight_decay=0.0,
         warmup_steps=2,

@@ -57,7 +57,7 @@ def share_of(model: nn.Module) -> TrainableShare:
 
 
 def attach(model: nn.Module, config: LoraConfig) -> nn.Module:
-    """Freeze a model and put adapters into it, in place; they start as nothing.
+    """Freeze a model and put adapters into it, in place; they start as nothing, and learn in fp32.
 
     Raises:
         ConfigError: no layer has such a name; lists those that there are.
@@ -70,7 +70,11 @@ def attach(model: nn.Module, config: LoraConfig) -> nn.Module:
     peft = PeftConfig(
         r=config.rank, lora_alpha=cast(Any, config.alpha), lora_dropout=config.dropout, target_modules=targets
     )
-    return inject_adapter_in_model(peft, model)
+    adapted = inject_adapter_in_model(peft, model)
+    for value in adapted.parameters():
+        if value.requires_grad:
+            value.data = value.data.float()
+    return adapted
 
 
 def shapes_of(config: Any) -> nn.Module:

@@ -59,9 +59,9 @@ class LanguageEncoder(Encoder):
 
     @staticmethod
     def of_notes(batch: Batch, prompts: Prompts, states: Float[Tensor, "batch place hidden"]) -> EncoderOutput:
-        """The states of the notes' own tokens, where the batch has them."""
-        hidden = states.new_zeros(*batch.mask.shape, states.shape[-1])
-        hidden[batch.mask] = states[prompts.note]
+        """The states of the notes' own tokens, where the batch has them, in fp32: what heads learn in."""
+        hidden = states.new_zeros(*batch.mask.shape, states.shape[-1], dtype=torch.float32)
+        hidden[batch.mask] = states[prompts.note].float()
         return EncoderOutput(hidden, batch.mask)
 
 
