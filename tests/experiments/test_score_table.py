@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -205,6 +206,18 @@ def test_plots_show_every_system(systems: list[System], setting: Setting, tmp_pa
     for name, figure in (("scores", scores), ("bands", bands)):
         figure.savefig(tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").stat().st_size > 5000
+
+
+def test_a_long_legend_stays_inside_its_plot(systems: list[System], setting: Setting, tmp_path: Path) -> None:
+    from nosology.experiments.plots import draw_bands
+
+    by_band = band_table(systems, "good", setting, "by band: x")
+    assert by_band is not None
+    rows = tuple((f"a network alone, number {row}", cells) for row, (_, cells) in enumerate(by_band.rows))
+    figure = draw_bands([replace(by_band, rows=rows)])
+    figure.savefig(tmp_path / "bands.png")
+    box = figure.legends[0].get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
 
 
 def test_gold_codes_that_no_system_lists_count_as_missed(setting: Setting) -> None:

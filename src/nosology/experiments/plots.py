@@ -92,8 +92,14 @@ def draw_bands(tables: Sequence[ScoreTable]) -> Figure:
         axis.grid(axis="y", alpha=0.3)
     axes[0][0].set_ylabel("micro-F1")
     lines, names = axes[0][0].get_legend_handles_labels()
-    figure.legend(lines, names, frameon=False, fontsize=9, loc="outside upper center", ncols=min(len(names), 4))
+    columns = _legend_columns(names, float(figure.get_figwidth()))
+    figure.legend(lines, names, frameon=False, fontsize=9, loc="outside upper center", ncols=columns)
     return figure
+
+
+def _legend_columns(names: Sequence[str], inches: float) -> int:
+    """As many as fit beside one another: a letter of 9 points takes about 0.08 inches, a line and its space 0.7."""
+    return max(1, min(len(names), int(inches / (0.08 * max(len(name) for name in names) + 0.7))))
 
 
 def _panels(rows: int, columns: int, *, width: float, height: float) -> tuple[Figure, Any]:
