@@ -20,6 +20,7 @@ NEURAL = (
     "nosology.builders",
     "nosology.training",
     "nosology.neural",
+    "nosology.llm",
 )
 WITHOUT_TORCH = ("nosology.losses", "nosology.losses.facts", "nosology.losses.segmentation", "nosology.losses.plots")
 LIGHT = ("nosology", "nosology.types", "nosology.errors", "nosology.config", "nosology.cli.main")
