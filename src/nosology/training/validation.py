@@ -50,24 +50,34 @@ def score_top(model: nn.Module, encoded: EncodedEncounters, size: BatchSize, top
     batches = plan_reading(encoded.tokens.lengths, size)
     rank, world = accelerator.process_index, accelerator.num_processes
     rounds = -(-len(batches) // world)
+    own = sum(len(rows) for rows in batches[rank::world])
     was_training = model.training
     model.eval()
     try:
-        parts = list[tuple[Tensor, Tensor, Tensor]]()
+        kept = _nothing(own, top)
+        done = 0
         for turn in range(rounds):
             mine = turn * world + rank
             rows = batches[min(mine, len(batches) - 1)]
             with accelerator.autocast():
                 part = _score_batch(model, encoded, rows, top, accelerator.device)
-            parts.append(part if mine < len(batches) else (part[0][:0], part[1][:0], part[2][:0]))
-        rows, labels, scores = (torch.cat(column) for column in zip(*parts, strict=True)) if parts else _nothing(top)
-        return _sorted(*(_gathered(column, accelerator) for column in (rows, labels, scores)))
+            if turn == 0:
+                kept = _nothing(own, part[1].shape[1])
+            if mine >= len(batches):
+                continue  # another process has one batch more; all must run the model as often
+            # Results have their place beforehand: made one by one among large logits they would split the heap, and
+            # memory would grow as if all logits were kept.
+            for column, found in zip(kept, part, strict=True):
+                column[done : done + len(rows)] = found
+            done += len(rows)
+        return _sorted(*(_gathered(column, accelerator) for column in kept))
     finally:
         model.train(was_training)
 
 
-def _nothing(top: int) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.zeros(0, dtype=torch.int64), torch.zeros(0, top, dtype=torch.int64), torch.zeros(0, top)
+def _nothing(rows: int, top: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Room for row numbers, labels and scores."""
+    return torch.zeros(rows, dtype=torch.int64), torch.zeros(rows, top, dtype=torch.int64), torch.zeros(rows, top)
 
 
 def _score_batch(
