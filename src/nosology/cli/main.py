@@ -23,8 +23,8 @@ from nosology import __version__
 from nosology.cli.code import code
 from nosology.cli.codes import app as codes_app
 from nosology.cli.compare import compare
-from nosology.cli.corpus import app as corpus_app
 from nosology.cli.convert import convert
+from nosology.cli.corpus import app as corpus_app
 from nosology.cli.evaluate import evaluate
 from nosology.cli.experiment import experiment
 from nosology.cli.prepare import prepare
