@@ -7,7 +7,7 @@
 A proposed code is ``right or uncoded`` where it was taken away or where the simulator knows that the note plainly says
 it and nobody coded it. The best precision at a recall of at least 0.4 is read off the curve; thresholds are the
 defaults, with the share that was planted and with the default share. The reader knows every mention, and
-how often mentions of a code so frequent, so often in the note, were coded: nothing that reads notes can do much better.
+how often mentions of a code so frequent, so often in the note, were coded.
 """
 
 from __future__ import annotations

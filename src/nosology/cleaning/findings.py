@@ -9,8 +9,8 @@ thought to be mistakes (half of them swaps between relatives, half drops):
         s / (1 - s) * q(c) / (1 - q(c)) * (1 + 0.5 * max over k in K(c) that stand there of 1 / ((q(k) + 0.01) |K(k)|))
 
 Both are Bayes' rule with one approximation each: only the likeliest swap counts, and small constants bound what a
-probability near 0 can do. A code that nothing in the note speaks for is not called wrong for that alone: in real charts
-and in the simulator's a fifth of all codes stand nowhere in the text.
+probability near 0 can do. A code that nothing in the note speaks for is not called wrong for that alone: in the
+simulator's notes 23 % of all codes stand nowhere in the text.
 """
 
 from __future__ import annotations
