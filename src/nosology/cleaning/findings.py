@@ -38,7 +38,7 @@ class Thresholds:
     Args:
         share: of codes thought to be mistakes, in (0, 0.9]: the prior.
         implausible: least probability at which a code that stands there is called wrong, in (0, 1). The formula is
-            shy: of codes called wrong with 0.12 to 0.2, about half were (docs/noise.md).
+            shy: where it says 0.12 to 0.15, a third were wrong on the corpus that it was tuned on.
         missing: least probability at which a code is proposed, in (0, 1).
         least_weight: of a code that is surely wrong, in [0, 1].
     """
