@@ -41,7 +41,7 @@ from nosology.knowledge.wordings import Wordings
 from nosology.llm import require_llm
 from nosology.model_card import Facts
 from nosology.neural import require_neural
-from nosology.predictor import FitTask, Fitted, HeldOut, Predictor, Progress
+from nosology.predictor import FitTask, Fitted, HeldOut, Predictor, Progress, Remarking
 from nosology.ranked import RankedCandidates
 from nosology.ranking.source import Mention, TrainingExample, TrainingSet
 from nosology.types import CodedEncounter, Corpus, Encounter, Note, SuggestedCode
@@ -77,6 +77,16 @@ class Coder:
     def label_counts(self) -> Mapping[str, int]:
         """Training encounters with each code."""
         return self.predictor.label_counts
+
+    @property
+    def training_remarks(self) -> tuple[str, ...]:
+        """What a person should know of the training, if its method has anything to say."""
+        return self.predictor.remarks if isinstance(self.predictor, Remarking) else ()
+
+    @property
+    def coding_remark(self) -> str | None:
+        """How many notes of those coded were longer than the method reads, if it counts them and there were any."""
+        return self.predictor.cut_remark if isinstance(self.predictor, Remarking) else None
 
     @staticmethod
     def fit(

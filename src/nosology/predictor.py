@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,21 @@ class Predictor(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write its own files into a model folder that is being built."""
+        ...
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """A predictor that has something to tell a person."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Of its training."""
+        ...
+
+    @property
+    def cut_remark(self) -> str | None:
+        """How many notes that it read since were longer than it reads, if any."""
         ...
 
 

@@ -25,6 +25,8 @@ class WordCoder:
     label_counts: dict[str, int]
     language: str
     seed: int = 0
+    training_remarks: tuple[str, ...] = ()
+    coding_remark: str | None = None
 
     @classmethod
     def fit(

@@ -47,7 +47,7 @@ def code(
       echo "Chest pain. History of diabetes." | nosology code model -
       nosology code model notes/ --out codes.jsonl --on-error skip
     """
-    from nosology.cli.data import tell_cut
+    from nosology.cli.data import tell
     from nosology.cli.notes import NoteSource
     from nosology.cli.progress import tracked
     from nosology.coder import Coder
@@ -63,7 +63,8 @@ def code(
         count = _write(tracked(pairs, "coding", source.count), out)
     else:
         count = _print_json(pairs) if json else _print_views(pairs)
-    tell_cut(coder.predictor)
+    if coder.coding_remark:
+        tell(coder.coding_remark)
     source.finish(count)
 
 

@@ -67,19 +67,6 @@ def tell(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def tell_remarks(predictor: object) -> None:
-    """Say what a person should know of a training, if its method has anything to say."""
-    for line in getattr(predictor, "remarks", ()):
-        tell(line)
-
-
-def tell_cut(predictor: object) -> None:
-    """Say how many notes of those coded were longer than the method reads, if it counts them and there were any."""
-    line = getattr(predictor, "cut_remark", None)
-    if line:
-        tell(line)
-
-
 def tell_skipped(skipped: Sequence[SkippedRecord]) -> None:
     """Report how many records were left out, and why the first were."""
     if not skipped:

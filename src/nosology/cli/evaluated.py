@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nosology.cli.data import OnError, choose_splits, read_corpus, recipe_with_data, tell_cut
+from nosology.cli.data import OnError, choose_splits, read_corpus, recipe_with_data, tell
 from nosology.config import Recipe, load_recipe
 from nosology.errors import ConfigError
 
@@ -89,7 +89,8 @@ class Opened:
 
         if self.coder is not None:
             found = tuple(tracked(self.coder.code_many(part), "coding", len(part)))
-            tell_cut(self.coder.predictor)
+            if self.coder.coding_remark:
+                tell(self.coder.coding_remark)
             return found
         return aligned(part.encounters, self.listed(), others=others)
 

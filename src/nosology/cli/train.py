@@ -48,7 +48,7 @@ def train(
     from shutil import rmtree
 
     from nosology.checkpoint import check_model_target
-    from nosology.cli.data import choose_splits, read_corpus, recipe_with_data, tell, tell_remarks
+    from nosology.cli.data import choose_splits, read_corpus, recipe_with_data, tell
     from nosology.cli.progress import progress_bar
     from nosology.config import load_recipe
     from nosology.errors import ConfigError
@@ -78,7 +78,8 @@ def train(
         report("writing the model", -1.0)
         coder.save(out, overwrite=overwrite)
     rmtree(work, ignore_errors=True)
-    tell_remarks(coder.predictor)
+    for remark in coder.training_remarks:
+        tell(remark)
     tell(
         f"trained on {len(corpus)} encounters with {len(coder.label_counts)} codes "
         f"in {time.monotonic() - started:.0f} s: {out}"
