@@ -6,3 +6,8 @@ import pytest
 
 for package in ("torch", "transformers", "peft"):
     pytest.importorskip(package, reason="the extra 'llm' is not installed")
+
+import torch  # noqa: E402
+
+# Models this small only wait for one another's threads, and for minutes where a core is taken.
+torch.set_num_threads(1)
