@@ -1,11 +1,20 @@
-"""Fixtures for every area: where real data lies, if it lies anywhere."""
+"""For every area: where real data lies, if it lies anywhere; shapes of tensors are checked at run time."""
 
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+if find_spec("jaxtyping") and find_spec("beartype"):
+    import jaxtyping
+
+    # Here, not beside the tests of networks: whichever area imports these modules first, they are checked.
+    jaxtyping.install_import_hook(
+        ["nosology.encoders", "nosology.heads", "nosology.model", "nosology.builders"], "beartype.beartype"
+    )
 
 
 @pytest.fixture(scope="session")

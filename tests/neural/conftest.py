@@ -1,13 +1,8 @@
-"""Shapes are checked at run time in every test of this folder, if nothing imported the modules before."""
+"""These tests need the extra "neural"; shapes are checked in them by the hook of the conftest.py above."""
 
 from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("torch", reason="the neural extra is not installed")
-jaxtyping = pytest.importorskip("jaxtyping", reason="the neural extra is not installed")
-pytest.importorskip("beartype", reason="beartype is not installed")
-
-jaxtyping.install_import_hook(
-    ["nosology.encoders", "nosology.heads", "nosology.model", "nosology.builders"], "beartype.beartype"
-)
+for package in ("torch", "jaxtyping", "beartype"):
+    pytest.importorskip(package, reason="the neural extra is not installed")
