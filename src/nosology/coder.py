@@ -22,8 +22,10 @@ from nosology.calibration import IsotonicCalibration, best_threshold, threshold_
 from nosology.codes import CodeSystem
 from nosology.codes.titles import TitleTable
 from nosology.config import (
+    EndpointModelConfig,
     LlmModelConfig,
     NeighboursConfig,
+    NetworkConfig,
     NeuralConfig,
     PriorConfig,
     RankerModelConfig,
@@ -32,6 +34,7 @@ from nosology.config import (
 )
 from nosology.config.llm import Reading
 from nosology.corpora.splits import grouped_folds
+from nosology.endpoint.predictor import EndpointPredictor
 from nosology.errors import ConfigError, CorpusError
 from nosology.explanation.evidence import EXPLAINED_FROM, choose_evidence
 from nosology.knowledge.base import KnowledgeBase
@@ -117,26 +120,30 @@ class Coder:
         Raises:
             ConfigError: the recipe has no network; whatever else ``fit`` raises before it learns.
         """
-        model = recipe.model
-        network = model.network if isinstance(model, NeuralConfig | RankerModelConfig) else None
-        if network is None and not isinstance(model, LlmModelConfig):
-            raise ConfigError("a dry run is for networks, and the recipe has none; it trains without ado")
-        require_neural()
-        from nosology.neural.cross_fitting import dry_run
-        from nosology.neural.predictor import NeuralPredictor
+        match recipe.model:
+            case RankerModelConfig(network=NetworkConfig() as network, network_folds=folds):
+                require_neural()
+                from nosology.neural.cross_fitting import dry_run
 
-        _, task = _task(corpus, recipe, seed, _silent, None)
-        systems = open_systems(corpus.systems, recipe)
-        wordings = Wordings(TitleTable.of(systems), lambda: build_knowledge(systems, recipe))
-        if network is None:
-            assert isinstance(model, LlmModelConfig)
-            require_llm()
-            from nosology.llm.predictor import LlmPredictor
+                task, wordings = _unlearnt(corpus, recipe, seed)
+                return dry_run(task, network, folds, wordings)
+            case NeuralConfig(network=network):
+                require_neural()
+                from nosology.neural.predictor import NeuralPredictor
 
-            return LlmPredictor.dry_run(task, model.llm, wordings)
-        if isinstance(model, RankerModelConfig):
-            return dry_run(task, network, model.network_folds, wordings)
-        return NeuralPredictor.dry_run(task, network, wordings)
+                task, wordings = _unlearnt(corpus, recipe, seed)
+                return NeuralPredictor.dry_run(task, network, wordings)
+            case LlmModelConfig(llm=llm):
+                require_llm()
+                from nosology.llm.predictor import LlmPredictor
+
+                task, wordings = _unlearnt(corpus, recipe, seed)
+                return LlmPredictor.dry_run(task, llm, wordings)
+            case other:
+                raise ConfigError(
+                    f"a dry run is for networks, and the recipe has none (its model is of kind {other.kind!r}); "
+                    "train it without"
+                )
 
     def code(self, note: str | Note | Encounter) -> CodedEncounter:
         """Code one note or encounter.
@@ -249,6 +256,13 @@ def _task(
     return coded, FitTask(TrainingSet(tuple(_example(encounter) for encounter in coded)), folds, seed, tell, work)
 
 
+def _unlearnt(corpus: Corpus, recipe: Recipe, seed: int) -> tuple[FitTask, Wordings]:
+    """What a network would be fitted with."""
+    _, task = _task(corpus, recipe, seed, _silent, None)
+    systems = open_systems(corpus.systems, recipe)
+    return task, Wordings(TitleTable.of(systems), lambda: build_knowledge(systems, recipe))
+
+
 def _fit(corpus: Corpus, coded: list[Encounter], task: FitTask, recipe: Recipe) -> Coder:
     task.tell("reading code tables", 0.0)
     systems = open_systems(corpus.systems, recipe)
@@ -293,6 +307,8 @@ def _fit_predictor(task: FitTask, systems: Sequence[CodeSystem], titles: TitleTa
 
             wordings = Wordings(titles, lambda: build_knowledge(systems, recipe))
             return LlmPredictor.fit(task, recipe.model.llm, wordings)
+        case EndpointModelConfig():
+            return EndpointPredictor.fit(task, recipe.model, build_knowledge(systems, recipe), titles)
         case PriorConfig():
             return LabelPrior.fit(task, recipe.model)
         case TfidfConfig():

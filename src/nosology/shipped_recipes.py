@@ -8,6 +8,9 @@ from pathlib import Path
 import nosology
 from nosology.errors import ConfigError
 
+_NAMED = 8
+"""Recipes that an error names where none comes near."""
+
 
 def shipped_recipes() -> dict[str, Path]:
     """Name -> file of the recipes that came with the package (or stand in the source tree it runs from)."""
@@ -34,6 +37,12 @@ def find_recipe(recipe: str) -> Path:
     name = recipe.removesuffix(".toml")
     if name in shipped:
         return shipped[name]
-    nearest = get_close_matches(name, list(shipped), n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"shipped with nosology: {', '.join(shipped) or 'none'}"
-    raise ConfigError(f"{recipe}: no such recipe file, and no recipe of that name; {hint}")
+    raise ConfigError(f"{recipe}: no such recipe file, and no recipe of that name; {_hint(name, list(shipped))}")
+
+
+def _hint(name: str, shipped: list[str]) -> str:
+    nearest = get_close_matches(name, shipped, n=3)
+    if nearest:
+        return f"did you mean {' or '.join(map(repr, nearest))}?"
+    more = f" and {len(shipped) - _NAMED} more" if len(shipped) > _NAMED else ""
+    return f"shipped with nosology: {', '.join(shipped[:_NAMED]) or 'none'}{more}"

@@ -154,9 +154,8 @@ class Corpus:
         chosen = tuple(e for e in self.encounters if e.split in names)
         if not chosen:
             known = sorted({e.split for e in self.encounters if e.split})
-            raise CorpusError(
-                f"no encounter in split {'+'.join(names)!r}; this corpus has: {', '.join(known) or 'no splits'}"
-            )
+            there = f"this corpus has: {', '.join(known)}" if known else "this corpus has no splits: ask for 'all'"
+            raise CorpusError(f"no encounter in split {'+'.join(names)!r}; {there}")
         return self.with_encounters(chosen)
 
     def with_encounters(self, encounters: Sequence[Encounter]) -> Corpus:
