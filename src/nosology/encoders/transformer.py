@@ -14,8 +14,12 @@ from torch import Tensor, nn
 
 from nosology.encoders.base import Batch, Encoder, EncoderOutput
 from nosology.encoders.chunks import Chunks, cut, merge
+from nosology.encoders.smollm2 import SMOLLM2, smollm2_folder
 from nosology.errors import ConfigError
 from nosology.preprocessing.subword_tokenizer import MINILM, minilm_folder
+
+PACKAGED = (MINILM, SMOLLM2)
+"""Models that packages hold; no hub is asked for them."""
 
 # Encoders that people code with; shown where a name is not found, and loaded like any other name.
 KNOWN_ENCODERS = (
@@ -33,6 +37,7 @@ KNOWN_ENCODERS = (
     "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext",
     "PlanTL-GOB-ES/bsc-bio-ehr-es",
     "PlanTL-GOB-ES/roberta-base-biomedical-clinical-es",
+    SMOLLM2,
     "yikuan8/Clinical-BigBird",
     "yikuan8/Clinical-Longformer",
 )
@@ -76,6 +81,7 @@ class Transformer(Encoder):
                 f"overlap_tokens = {overlap_tokens} must be at least 0 and below chunk_tokens = {chunk_tokens}"
             )
         _check_room(config, chunk_tokens + (2 if frame else 0))
+        config.use_cache = False  # a decoder's keys and values are for writing
         self.model = _without_pooler(model)
         self.chunk_tokens, self.overlap_tokens, self.frame = chunk_tokens, overlap_tokens, frame
         self.frozen, self.chunks_at_once = frozen, chunks_at_once
@@ -167,17 +173,18 @@ def _check_room(config: Any, tokens: int) -> None:
 
 
 def load_transformer(name: str) -> nn.Module:
-    """The model behind a name, in float32: "minilm" (inside a package), a folder, or owner/name on the model hub.
+    """The model behind a name, in float32: "minilm" or "smollm2" (inside packages), a folder, or owner/name on the hub.
 
     Weights are read from safetensors alone, and no code that comes with a model ever runs.
 
     Raises:
         ConfigError: there is no such model, or it can't be loaded that way; says which names are close.
         MissingExtraError: "minilm" is not installed.
+        MissingSmolLm2Error: "smollm2" is not installed.
     """
     from transformers import AutoConfig
 
-    source = _source(name)
+    source = transformer_source(name)
     options: dict[str, Any] = {"trust_remote_code": False}
     try:
         config: Any = AutoConfig.from_pretrained(source, **options)
@@ -246,7 +253,7 @@ def special_tokens(name: str) -> tuple[int, int]:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(_source(name), trust_remote_code=False)
+        tokenizer: Any = AutoTokenizer.from_pretrained(transformer_source(name), trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"encoder {name!r}: its tokenizer can't be read; set framed = false") from error
     if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
@@ -254,10 +261,15 @@ def special_tokens(name: str) -> tuple[int, int]:
     return int(tokenizer.cls_token_id), int(tokenizer.sep_token_id)
 
 
-def _source(name: str) -> str:
-    if name != MINILM and "/" not in name and not Path(name).is_dir():
+def transformer_source(name: str) -> str:
+    """Where a named model lies: a folder, or its name on the hub. Raises as ``load_transformer``."""
+    if name == MINILM:
+        return str(minilm_folder())
+    if name == SMOLLM2:
+        return str(smollm2_folder())
+    if "/" not in name and not Path(name).is_dir():
         raise ConfigError(_not_loaded(name))
-    return str(minilm_folder()) if name == MINILM else name
+    return name
 
 
 def _not_loaded(name: str) -> str:

@@ -21,11 +21,11 @@ from nosology.config.llm import (
     PretrainedBackboneConfig,
     TuningConfig,
 )
+from nosology.encoders.smollm2 import SMOLLM2, smollm2_folder
 from nosology.encoders.transformer import without_progress_bar
 from nosology.errors import ConfigError
 from nosology.llm.backbone import Backbone, wrap
 from nosology.llm.lora import attach
-from nosology.llm.smollm2 import SMOLLM2, smollm2_folder
 from nosology.preprocessing.subword_tokenizer import SubwordTokenizer
 
 _SAMPLES = 64

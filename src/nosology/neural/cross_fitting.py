@@ -12,7 +12,7 @@ from nosology.config.architectures import TransformerConfig
 from nosology.config.neural import NetworkConfig
 from nosology.knowledge.wordings import Wordings
 from nosology.neural.network import Network
-from nosology.neural.remembered import RememberedEncoder
+from nosology.neural.remembered import RememberedEncoder, remembering
 from nosology.neural.source import NeuralSource, ReadSource
 from nosology.predictor import FitTask
 from nosology.ranking.source import SourceOutput, TrainingExample
@@ -72,4 +72,4 @@ def _shared_encoder(config: NetworkConfig) -> RememberedEncoder | None:
     encoder = config.encoder
     if not isinstance(encoder, TransformerConfig) or not encoder.frozen:
         return None
-    return RememberedEncoder(build_encoder(encoder))
+    return remembering(build_encoder(encoder), encoder, create=True)

@@ -23,7 +23,8 @@ from nosology.config.architectures import (
 from nosology.config.neural import NetworkConfig, PretrainedSubwordsConfig, SubwordsConfig, WordsConfig
 from nosology.config.reading import dataclass_from_mapping, read_toml
 from nosology.config.writing import to_toml
-from nosology.encoders.transformer import Transformer, describe_transformer
+from nosology.encoders.base import Encoder
+from nosology.encoders.transformer import PACKAGED, Transformer, describe_transformer, transformer_source
 from nosology.errors import CorpusError
 from nosology.knowledge.stream import TokenStream
 from nosology.knowledge.wordings import Wordings
@@ -32,9 +33,10 @@ from nosology.model import CodingModel
 from nosology.neural.attended import ATTENDED, WordsOfTokens, mentions_of
 from nosology.neural.known_labels import known_labels
 from nosology.neural.learning import NetworkLoss, train_network
-from nosology.neural.remembered import RememberedEncoder
+from nosology.neural.reading_ahead import read_ahead
+from nosology.neural.remembered import RememberedEncoder, RememberedMeans, remembering
 from nosology.predictor import Progress, load_part, read_json, save_part, write_json
-from nosology.preprocessing.subword_tokenizer import MINILM, SubwordTokenizer
+from nosology.preprocessing.subword_tokenizer import SubwordTokenizer
 from nosology.preprocessing.tokenization import TokenizedEncounter, Tokenizer, load_tokenizer, save_tokenizer
 from nosology.preprocessing.word_tokenizer import WordTokenizer
 from nosology.preprocessing.word_vectors import read_word_vectors
@@ -90,7 +92,8 @@ class Network:
         """The model, reading a note once for its scores and its words."""
         if isinstance(self.model.encoder, RememberedEncoder):
             return self.model
-        remembered = RememberedEncoder(self.model.encoder, megabytes=_READ_LATELY, precision=torch.float32)
+        lately: dict[str, Any] = {"megabytes": _READ_LATELY, "precision": torch.float32}
+        remembered = remembering(self.model.encoder, self.config.encoder, create=False, **lately)
         return CodingModel(remembered, self.model.head).eval()
 
     @staticmethod
@@ -124,6 +127,7 @@ class Network:
         loss = NetworkLoss.of(config, fresh.labels, encounters, wordings.titles)
         trainer = Trainer(fresh.tokenizer, fresh.labels, loss.function)
         chosen = [as_encounter(example) for example in dev] or None
+        read_ahead(fresh.model.encoder, fresh.tokenizer, [*encounters, *(chosen or ())], config.trainer, tell)
         result = train_network(trainer, fresh.model, encounters, chosen, config, seed=seed, folder=folder, tell=tell)
         fresh.model.eval()
         return replace(fresh, segmentation=loss.segmentation), result
@@ -138,7 +142,7 @@ class Network:
         seed: int,
     ) -> DryRun:
         """What ``fit`` would take; a few steps are timed. Raises as ``fit``."""
-        fresh, encounters = Network._fresh(train, config, wordings, seed, None)
+        fresh, encounters = Network._fresh(train, _in_memory(config), wordings, seed, None)
         read = [as_encounter(example) for example in dev] or None
         loss = NetworkLoss.of(config, fresh.labels, encounters, wordings.titles)
         trainer = Trainer(fresh.tokenizer, fresh.labels, loss.function)
@@ -162,7 +166,7 @@ class Network:
         torch.manual_seed(seed)
         model = _build(config, tokenizer, list(kept), wordings)
         if shared or _is_frozen(config):
-            model = CodingModel(shared or RememberedEncoder(model.encoder), model.head)
+            model = CodingModel(shared or _remembering(config, model.encoder), model.head)
         return Network(config, tokenizer, kept, model), encounters
 
     def forgetful(self) -> Network:
@@ -201,7 +205,7 @@ class Network:
         }
 
     def save(self, folder: Path) -> None:
-        """Write it into a model folder that is being built, but for the weights of MiniLM where it was not trained."""
+        """Write it into a model folder that is being built, but for the weights of a package that were not trained."""
         (folder / "network.toml").write_text(to_toml(self.config), encoding="utf-8")
         write_json(folder / "network_labels.json", dict(self.label_counts))
         save_tokenizer(self.tokenizer, folder / "tokenizer.json")
@@ -268,7 +272,8 @@ def _tokenizer(config: NetworkConfig, encounters: Sequence[Encounter]) -> Tokeni
             )
         case PretrainedSubwordsConfig():
             assert isinstance(config.encoder, TransformerConfig)
-            return SubwordTokenizer.from_pretrained(config.encoder.name)
+            name = config.encoder.name
+            return replace(SubwordTokenizer.from_pretrained(transformer_source(name)), language_model=name)
         case _:
             assert_never(config.tokens)
 
@@ -301,13 +306,35 @@ def _without_starts(config: NetworkConfig) -> NetworkConfig:
     return replace(config, head=head, tokens=tokens)
 
 
+def _in_memory(config: NetworkConfig) -> NetworkConfig:
+    """The same network, leaving nothing on the disk."""
+    encoder = config.encoder
+    return replace(config, encoder=replace(encoder, cache=None)) if isinstance(encoder, TransformerConfig) else config
+
+
 def _is_frozen(config: NetworkConfig) -> bool:
     return isinstance(config.encoder, TransformerConfig) and config.encoder.frozen
 
 
+def _wants_means(config: NetworkConfig) -> bool:
+    """Whether all that the head asks of a note are the mean of states that no longer change."""
+    head, encoder = config.head, config.encoder
+    asks_for_means = isinstance(head, DirectConfig) and head.pooling == "mean"
+    return asks_for_means and isinstance(encoder, TransformerConfig) and encoder.frozen and encoder.cache is None
+
+
+def _remembering(config: NetworkConfig, encoder: Encoder) -> RememberedEncoder:
+    """A frozen encoder that keeps as much of a note as the head needs, or all of it on disk where the recipe says."""
+    if _wants_means(config):
+        return RememberedMeans(encoder, repr(config.encoder))
+    return remembering(encoder, config.encoder, create=True)
+
+
 def _brings_encoder(config: NetworkConfig) -> bool:
-    """Whether a model folder holds its transformer whole: all do, but for a frozen MiniLM, which a package holds."""
-    return isinstance(config.encoder, TransformerConfig) and not (_is_frozen(config) and config.encoder.name == MINILM)
+    """Whether a model folder holds its transformer whole: all do, but for frozen ones that packages hold."""
+    return isinstance(config.encoder, TransformerConfig) and not (
+        _is_frozen(config) and config.encoder.name in PACKAGED
+    )
 
 
 def _packaged_weights(config: NetworkConfig, model: CodingModel) -> dict[str, Tensor]:

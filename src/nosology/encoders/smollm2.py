@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from nosology.codes.cache import cache_dir, cache_key
-from nosology.encoders.transformer import without_progress_bar
 from nosology.errors import ModelError, NosologyError
 from nosology.whole_files import building_folder
 
@@ -66,6 +65,8 @@ def _write(source: Path, building: Path) -> None:
     """A fresh model takes over the weights: one that was read from GGUF cannot be saved."""
     import torch
     from transformers import AutoTokenizer, LlamaForCausalLM
+
+    from nosology.encoders.transformer import without_progress_bar
 
     place: dict[str, Any] = {"gguf_file": source.name}
     with without_progress_bar(), redirect_stderr(io.StringIO()):
