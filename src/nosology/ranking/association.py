@@ -31,6 +31,7 @@ from nosology.ranking.association_counts import (
 )
 from nosology.ranking.categories import CATEGORY
 from nosology.ranking.postings import Postings
+from nosology.ranking.runs import run_starts
 from nosology.ranking.source import Arrays, Mention, SourceOutput, TrainingSet
 from nosology.types import Assertion
 
@@ -176,7 +177,7 @@ class AssociationSource:
         places = np.minimum(np.searchsorted(self.keys, wanted), max(0, len(self.keys) - 1))
         found = np.flatnonzero(self.keys[places] == wanted) if len(self.keys) else np.zeros(0, dtype=np.int64)
         known, numbers = order[found], places[found]
-        held = numbers[np.flatnonzero(np.diff(numbers, prepend=-1))]
+        held = numbers[run_starts(numbers)]
         level = self._level(self.triggers, held)
         neighbours, centroid = self._alike(held)
         category_of = self._category_of
@@ -216,7 +217,7 @@ class AssociationSource:
         grams = np.bincount(columns, weights=values > _NOTABLE, minlength=triggers.width)
         # By code, the highest probability first: a column and less than one off it in one number.
         order = np.argsort(columns - 0.5 * values, kind="stable")
-        first = np.flatnonzero(np.diff(columns[order], prepend=-1))
+        first = run_starts(columns[order])
         most, best = np.zeros(triggers.width), np.full(triggers.width, -1, dtype=np.int64)
         most[columns[order][first]] = values[order][first]
         best[columns[order][first]] = held[owners[order][first]]

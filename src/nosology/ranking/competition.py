@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nosology.ranking.categories import number_categories
+from nosology.ranking.runs import ranges, run_ends
 from nosology.ranking.source import Mention
 
 FEATURES = (
@@ -83,7 +84,7 @@ def _claims(codes: Sequence[str], categories: NDArray[np.int64], mentions: Mappi
     strength, length = np.repeat(np.array(strengths), sizes), np.repeat(sizes, sizes)
     order = np.lexsort((length, strength, code_of, word_of))
     cells = word_of[order] * len(codes) + code_of[order]
-    last = order[np.flatnonzero(np.diff(cells, append=-1))]
+    last = order[run_ends(cells)]
     return _Claims(word_of[last], code_of[last], categories[code_of[last]], strength[last], length[last])
 
 
@@ -98,7 +99,7 @@ def _compare(
     lower, upper = np.searchsorted(claims.words, words), np.searchsorted(claims.words, words, side="right")
     counts = upper - lower
     places = np.repeat(np.arange(len(words)), counts)
-    entries = np.arange(len(places)) + np.repeat(lower - (np.cumsum(counts) - counts), counts)
+    entries = ranges(lower, counts)
     candidates = np.array(rows, dtype=np.int64)
     rival = claims.codes[entries] != candidates[owners[places]]
     places, entries = places[rival], entries[rival]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from nosology.knowledge.stream import TokenStream
 from nosology.knowledge.vocabulary import skeleton
+from nosology.ranking.runs import run_starts
 from nosology.ranking.source import Arrays, TrainingSet
 from nosology.types import GoldCode
 
@@ -103,7 +104,7 @@ def _openings(stream: TokenStream) -> NDArray[np.int64]:
         before = np.searchsorted(marks, stream.ends[lower : upper - 1])
         marked[lower + 1 : upper] = np.searchsorted(marks, stream.starts[lower + 1 : upper]) > before
     openings = np.where(marked, _OPENINGS.index("after comma or bracket"), 0)
-    openings[np.diff(stream.sentences, prepend=-1) != 0] = _OPENINGS.index("first")
+    openings[run_starts(stream.sentences)] = _OPENINGS.index("first")
     return openings
 
 

@@ -19,6 +19,7 @@ from nosology.knowledge.stream import TokenStream
 from nosology.knowledge.vocabulary import concepts_of, ignored_words
 from nosology.ranking.evidence_features import Reading
 from nosology.ranking.keys import Found, KeyTable
+from nosology.ranking.runs import ranges, run_ends, run_lengths, run_starts
 from nosology.ranking.source import Arrays, Mention, SourceOutput
 
 _THRESHOLDS = (0.15, 0.25, 0.35, 0.5)
@@ -205,8 +206,7 @@ class Linker:
         table = self.table
         starts = table.pointers[numbers]
         lengths = table.pointers[numbers + 1] - starts
-        before = np.cumsum(lengths) - lengths
-        pairs = np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+        pairs = ranges(starts, lengths)
         likeness = np.repeat(likeness, lengths)
         width = len(table.codes)
         cells, inverse = np.unique(np.repeat(owners, lengths) * width + table.pair_codes[pairs], return_inverse=True)
@@ -217,8 +217,8 @@ class Linker:
         spans, codes = cells // width, cells % width
         order = np.lexsort((codes, -votes, spans))
         spans, codes, votes = spans[order], codes[order], votes[order]
-        firsts = np.flatnonzero(np.diff(spans, prepend=-1))
-        sizes = np.diff(firsts, append=len(spans))
+        firsts = run_starts(spans)
+        sizes = run_lengths(firsts, len(spans))
         totals = np.repeat(np.add.reduceat(votes, firsts) if len(firsts) else votes, sizes)
         return (
             spans,
@@ -247,7 +247,7 @@ class Linker:
         norms[norms == 0.0] = 1.0
         starts = self.pointers[features]
         counts = self.pointers[features + 1] - starts
-        places = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(int(counts.sum()))
+        places = ranges(starts, counts)
         products = np.repeat(weights / norms[owners], counts) * self.weights[places]
         columns = len(self.table)
         totals = np.bincount(
@@ -347,8 +347,8 @@ def _nearest(
     owners, numbers, values = cells // width, cells % width, likeness.ravel()[cells]
     order = np.lexsort((numbers, -values, owners))
     owners = owners[order]
-    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
-    place = np.arange(len(owners)) - np.repeat(firsts, np.diff(firsts, append=len(owners)))
+    firsts = run_starts(owners)
+    place = np.arange(len(owners)) - np.repeat(firsts, run_lengths(firsts, len(owners)))
     kept = order[place < _NEIGHBOURS]
     return cells[kept] // width, numbers[kept], values[kept]
 
@@ -361,7 +361,7 @@ def _summarise(links: Links, codes: list[str]) -> tuple[list[str], NDArray[np.fl
     # Ties are parted by the links' other values, so that the row does not depend on the order of the spans.
     even = np.lexsort(tuple(reversed(links.columns)))
     best = even[np.lexsort((likely[even], links.codes[even]))]
-    lasts = np.flatnonzero(np.diff(links.codes[best], append=-1))
+    lasts = run_ends(links.codes[best])
     best = best[lasts]
     chosen = even[np.lexsort((elected[even], links.codes[even]))[lasts]]
     by_code = np.argsort(links.codes, kind="stable")
@@ -372,7 +372,7 @@ def _summarise(links: Links, codes: list[str]) -> tuple[list[str], NDArray[np.fl
             likely[best],
             elected[chosen],
             links.rank[chosen],
-            np.diff(lasts, prepend=-1),
+            lasts + 1 - firsts,
             np.maximum.reduceat(links.likeness[by_code], firsts),
             np.maximum.reduceat(links.vote[by_code], firsts),
         ]

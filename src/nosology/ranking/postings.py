@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from nosology.ranking.runs import ranges
 from nosology.ranking.source import Arrays
 
 if TYPE_CHECKING:
@@ -57,10 +58,7 @@ class Postings:
         """Where the entries of some rows stand, and how many each row has."""
         starts = self.pointers.take(rows)
         lengths = self.pointers.take(rows + 1) - starts
-        after = lengths.cumsum()
-        places = np.arange(int(after[-1]) if len(after) else 0)
-        places += np.repeat(starts + lengths - after, lengths)
-        return places, lengths  # in bounds by construction: takes need not check ("clip")
+        return ranges(starts, lengths), lengths  # in bounds by construction: takes need not check ("clip")
 
     def state(self) -> Arrays:
         width = np.array([self.width], dtype=np.int64)

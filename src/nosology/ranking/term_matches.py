@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nosology.knowledge.stream import TokenStream
 from nosology.knowledge.term_index import BILATERAL, LEFT, RIGHT, SIDES
 from nosology.ranking.postings import Postings
+from nosology.ranking.runs import ranges, run_lengths, run_starts
 from nosology.ranking.windows import Readings, Windows
 
 
@@ -31,7 +32,7 @@ class Matches(NamedTuple):
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        return np.diff(self.pointers)
+        return self.pointers[1:] - self.pointers[:-1]
 
     @property
     def first(self) -> NDArray[np.int64]:
@@ -78,7 +79,7 @@ def match_sets(
     lower = np.searchsorted(cells, own + windows.starts[owners])
     counts = np.searchsorted(cells, own + windows.ends[owners]) - lower
     pairs = np.repeat(np.arange(len(owners)), counts)
-    entries = order[np.arange(len(pairs)) + np.repeat(lower - (np.cumsum(counts) - counts), counts)]
+    entries = order[ranges(lower, counts)]
     chances, places = readings.chances[entries], readings.places[entries]
     surest = first_of_each(pairs, np.lexsort((places, -chances, pairs)))
     met, chances = owners[pairs[surest]], chances[surest]
@@ -86,7 +87,7 @@ def match_sets(
     words = np.unique(met * stride + places[surest])
     pointers = np.searchsorted(words, np.arange(len(sets) + 1) * stride)
     least = np.minimum.reduceat(chances, starts) if len(sets) else np.zeros(0)
-    mean = np.add.reduceat(chances, starts) / np.diff(starts, append=len(met)) if len(sets) else np.zeros(0)
+    mean = np.add.reduceat(chances, starts) / run_lengths(starts, len(met)) if len(sets) else np.zeros(0)
     return Matches(pointers, np.array(content, dtype=np.int64)[words % stride], least, mean)
 
 
@@ -140,8 +141,8 @@ def explained(matches: Matches, categories: NDArray[np.int64]) -> tuple[NDArray[
     of_entry = categories[owners]
     order = np.argsort(matches.words, kind="stable")
     words = matches.words[order]
-    firsts = np.flatnonzero(np.diff(words, prepend=-1))
-    group = np.repeat(np.arange(len(firsts)), np.diff(firsts, append=len(words)))
+    firsts = run_starts(words)
+    group = np.repeat(np.arange(len(firsts)), run_lengths(firsts, len(words)))
     best = owners[order][firsts]
     others = np.flatnonzero(of_entry[order] != categories[best][group])
     next_best = np.full(len(firsts), count)
@@ -160,8 +161,8 @@ def rivals(categories: NDArray[np.int64], score: NDArray[np.float64]) -> tuple[N
         categories, score: of the candidates, the best first.
     """
     order = np.argsort(categories, kind="stable")
-    firsts = np.flatnonzero(np.diff(categories[order], prepend=-1))
-    sizes = np.diff(firsts, append=len(order))
+    firsts = run_starts(categories[order])
+    sizes = run_lengths(firsts, len(order))
     ranks, shares = np.empty_like(order), np.empty(len(order))
     ranks[order] = np.arange(len(order)) - np.repeat(firsts, sizes)
     shares[order] = score[order] / np.repeat(score[order[firsts]], sizes)
@@ -170,4 +171,4 @@ def rivals(categories: NDArray[np.int64], score: NDArray[np.float64]) -> tuple[N
 
 def first_of_each(values: NDArray[np.int64] | NDArray[np.int32], order: NDArray[np.int64]) -> NDArray[np.int64]:
     """The first of each value in an order by value."""
-    return order[np.flatnonzero(np.diff(values[order], prepend=-1))]
+    return order[run_starts(values[order])]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nosology.ranking.postings import Postings
+from nosology.ranking.runs import ranges, run_starts
 
 _BLOCK = 64
 """Windows looked at together: what no word of them speaks for is not looked at in any of them."""
@@ -67,9 +69,8 @@ def cut_windows(sentences: NDArray[np.int64], size: int, stride: int) -> Windows
         size: a sentence of no more words is one window.
         stride: words from the beginning of one window to that of the next.
     """
-    bounds = np.flatnonzero(np.diff(sentences, prepend=-1, append=-1))
     starts, ends = list[int](), list[int]()
-    for first, after in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+    for first, after in pairwise([*run_starts(sentences).tolist(), len(sentences)]):
         own = range(first, max(first + 1, after - size + stride), stride)
         starts += own
         ends += [min(start + size, after) for start in own]
@@ -163,7 +164,7 @@ class TermCover:
         place[known] = np.arange(len(known))
         position = place.take(columns)
         met = np.flatnonzero(position >= 0)
-        begins = np.flatnonzero(np.diff(owners.take(met), prepend=-1))
+        begins = run_starts(owners.take(met))
         cells = table.take(position.take(met), axis=1)
         cells *= values.take(met)
         return np.add.reduceat(cells, begins, axis=1)
@@ -181,7 +182,7 @@ def _chances_by_window(
     first, after = np.searchsorted(places, starts), np.searchsorted(places, ends)
     lengths = after - first
     rows = np.repeat(np.arange(len(starts)), lengths)
-    entries = np.arange(len(rows)) + np.repeat(first - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
+    entries = ranges(first, lengths)
     table = np.zeros((len(starts), width))
     np.maximum.at(table, (rows, local[entries]), chances[entries])
     return table
