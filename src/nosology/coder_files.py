@@ -16,6 +16,7 @@ from nosology.checkpoint import ModelFolder, load_arrays, open_model_folder, sav
 from nosology.coder import Coder
 from nosology.codes.titles import TitleTable
 from nosology.config import (
+    EndpointModelConfig,
     LlmModelConfig,
     NeighboursConfig,
     NeuralConfig,
@@ -27,6 +28,7 @@ from nosology.config import (
     read_toml,
     to_toml,
 )
+from nosology.endpoint.predictor import EndpointPredictor
 from nosology.errors import ModelError
 from nosology.knowledge.base import KnowledgeBase
 from nosology.llm import require_llm
@@ -108,5 +110,7 @@ def _load_predictor(recipe: Recipe, folder: ModelFolder, titles: TitleTable) -> 
             from nosology.llm.predictor import LlmPredictor
 
             return LlmPredictor.load(folder, titles)
+        case EndpointModelConfig():
+            return EndpointPredictor.load(folder, recipe.model, titles)
         case _:
             assert_never(recipe.model)

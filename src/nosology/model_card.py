@@ -128,6 +128,7 @@ _METHODS = {
     "tfidf": "TF-IDF of word n-grams and one logistic regression a code (a baseline)",
     "neural": "a neural network trained on these notes",
     "llm": "a large language model tuned on these notes",
+    "endpoint": "a language model behind a server, not tuned, asked to choose and to verify candidate codes",
     "neighbours": "votes of the most similar training encounters (a baseline)",
 }
 

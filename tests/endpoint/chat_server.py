@@ -25,7 +25,7 @@ def words(text: str) -> set[str]:
 
 
 def sentences(note: str) -> list[str]:
-    return re.findall(r"[^.\n]+", note)
+    return re.findall(r"[^.]+", note)
 
 
 def choose(question: str) -> dict[str, Any]:

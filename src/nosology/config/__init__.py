@@ -9,6 +9,7 @@ option does, a rule: ``folds: int = field(default=5, metadata=between(2, 20))``.
 
 from __future__ import annotations
 
+from nosology.config.endpoint import EndpointConfig, EndpointModelConfig
 from nosology.config.llm import LlmConfig, LlmModelConfig
 from nosology.config.neural import NetworkConfig, NeuralConfig
 from nosology.config.reading import dataclass_from_mapping, read_toml
@@ -41,6 +42,8 @@ __all__ = [
     "CandidatesConfig",
     "CodiespConfig",
     "CorpusConfig",
+    "EndpointConfig",
+    "EndpointModelConfig",
     "KnowledgeConfig",
     "LlmConfig",
     "LlmModelConfig",

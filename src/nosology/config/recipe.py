@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from nosology.config.endpoint import EndpointModelConfig
 from nosology.config.reading import dataclass_from_mapping, read_toml
 from nosology.config.rules import Section
 from nosology.config.sections import (
@@ -63,14 +64,22 @@ class Recipe(Section):
 
 def _set_for_the_ranker(recipe: Recipe) -> dict[str, bool]:
     """What only the ranker reads, and whether the recipe sets it."""
-    calibration, own_table = recipe.calibration, recipe.knowledge.code_table
+    calibration = recipe.calibration
     return {
         "[candidates]": recipe.candidates != CandidatesConfig(),
         "[ranker]": recipe.ranker != RankerConfig(),
-        "[knowledge]": recipe.knowledge != KnowledgeConfig(code_table=own_table),
+        "[knowledge]": recipe.knowledge != _read_by_others(recipe),
         "[calibration] folds": calibration.folds != CalibrationConfig().folds,
         "[calibration] unseen_precision": calibration.unseen_precision != CalibrationConfig().unseen_precision,
     }
+
+
+def _read_by_others(recipe: Recipe) -> KnowledgeConfig:
+    """The recipe's ``[knowledge]`` where it says no more than its model reads."""
+    own = recipe.knowledge
+    if isinstance(recipe.model, EndpointModelConfig):
+        return KnowledgeConfig(own.code_tables, own.term_lists, code_table=own.code_table)
+    return KnowledgeConfig(code_table=own.code_table)
 
 
 def load_recipe(path: str | Path) -> Recipe:

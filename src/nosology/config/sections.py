@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nosology.config.endpoint import EndpointModelConfig
 from nosology.config.llm import LlmModelConfig
 from nosology.config.neural import NetworkConfig, NeuralConfig
 from nosology.config.rules import Section, above, at_least, between, not_empty, rule
@@ -287,4 +288,12 @@ class NeighboursConfig(Section):
     candidates: int = field(default=100, metadata=between(1, 10_000))
 
 
-ModelConfig = RankerModelConfig | PriorConfig | TfidfConfig | NeighboursConfig | NeuralConfig | LlmModelConfig
+ModelConfig = (
+    RankerModelConfig
+    | PriorConfig
+    | TfidfConfig
+    | NeighboursConfig
+    | NeuralConfig
+    | LlmModelConfig
+    | EndpointModelConfig
+)
