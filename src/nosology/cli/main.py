@@ -28,6 +28,7 @@ from nosology.cli.corpus import app as corpus_app
 from nosology.cli.evaluate import evaluate
 from nosology.cli.experiment import experiment
 from nosology.cli.prepare import prepare
+from nosology.cli.probe import probe
 from nosology.cli.reproduce import reproduce
 from nosology.cli.segments import app as segments_app
 from nosology.cli.simulate import simulate
@@ -68,6 +69,7 @@ app.command(context_settings=_PLAIN)(simulate)
 app.command(context_settings=_PLAIN)(prepare)
 app.command(context_settings=_PLAIN)(stats)
 app.command(context_settings=_PLAIN)(convert)
+app.command(context_settings=_PLAIN)(probe)
 app.add_typer(codes_app, name="codes")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(segments_app, name="segments")
