@@ -28,12 +28,14 @@ class Arm:
         method: its row there, no method twice in a table.
         recipe: the name of a shipped recipe, or a recipe file.
         overrides: keys changed, by dotted name, e.g. ``{"model.words": 1}``.
+        choices: further changes, one of which a held-out part of the training split chooses; none: nothing is chosen.
     """
 
     corpus: str
     method: str
     recipe: str
     overrides: Mapping[str, object] = field(default_factory=dict[str, object])
+    choices: tuple[Mapping[str, object], ...] = ()
 
     @property
     def name(self) -> str:

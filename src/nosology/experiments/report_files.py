@@ -50,7 +50,7 @@ Training is wall time, lowest to highest seed, on a machine that may have been b
 and the first seed, the data hash of all encounters.
 
 {_runs(results)}
-
+{_choices(results)}
 Made by `nosology experiment {request.name} --size {request.size} --seeds {",".join(map(str, request.seeds))}`.
 """
 
@@ -72,6 +72,16 @@ def _runs(results: Results) -> str:
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def _choices(results: Results) -> str:
+    if not results.chosen:
+        return ""
+    lines = list[str]()
+    for arm in results.arms:
+        values = ", ".join(f"`{key}` {value}" for key, value in results.chosen.get(arm.name, {}).items())
+        lines += [f"* {arm.corpus}: {arm.method}: {values}"] if values else []
+    return "\n" + "\n".join(["Chosen by micro-F1 on a fifth of the training split:", "", *lines]) + "\n"
 
 
 def _range(ordered: list[str]) -> str:

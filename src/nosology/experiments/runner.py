@@ -11,6 +11,7 @@ from nosology.config import AnySimulatedConfig, CorpusConfig, Recipe
 from nosology.corpora import open_corpus
 from nosology.errors import ConfigError, CorpusError
 from nosology.evaluation import BootstrapPlan, count_codes, judge_predictions
+from nosology.experiments.choosing import Chosen, choose_settings
 from nosology.experiments.declaration import Arm, Experiment, Size
 from nosology.experiments.grid import Row, run_grid
 from nosology.experiments.runs import Material, Progress, Run, code_digest
@@ -76,12 +77,14 @@ class Results:
         request: what was asked for.
         scores: one a corpus.
         runs: by the arm's name, one a seed.
+        chosen: settings that the training split chose, by the arm's name.
     """
 
     experiment: Experiment
     request: Request
     scores: tuple[CorpusScores, ...]
     runs: Mapping[str, tuple[Run, ...]]
+    chosen: Chosen
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -94,7 +97,12 @@ class Results:
     def to_dict(self) -> dict[str, object]:
         """Plain dicts, lists, numbers and strings; no path of this machine."""
         runs = [
-            {"corpus": arm.corpus, "method": arm.method, **asdict(run.facts)}
+            {
+                "corpus": arm.corpus,
+                "method": arm.method,
+                "chosen": dict(self.chosen.get(arm.name, {})),
+                **asdict(run.facts),
+            }
             for arm in self.arms
             for run in self.runs[arm.name]
         ]
@@ -133,12 +141,13 @@ def run_experiment(
     runs_folder.mkdir(exist_ok=True)
     rows = _read(arms, [arm.load(request.data) for arm in arms], experiment.split, progress)
     material_of = _by_corpus(arms, rows)
+    rows, chosen = choose_settings(arms, rows, request.seeds[0], work=runs_folder, progress=progress, tell=tell)
     runs = run_grid(rows, request.seeds, work=runs_folder, progress=progress, tell=tell)
     scores = list[CorpusScores]()
     for corpus, material in material_of.items():
         progress(f"scoring {corpus}", -1.0)
         scores.append(_score(experiment, request, [arm for arm in arms if arm.corpus == corpus], material, runs))
-    return Results(experiment, request, tuple(scores), runs)
+    return Results(experiment, request, tuple(scores), runs, chosen)
 
 
 def _read(arms: Sequence[Arm], recipes: Sequence[Recipe], split: str, progress: Progress) -> list[Row]:
