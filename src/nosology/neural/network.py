@@ -92,6 +92,8 @@ class Network:
         """The model, reading a note once for its scores and its words."""
         if isinstance(self.model.encoder, RememberedEncoder):
             return self.model
+        if _wants_means(self.config):
+            return CodingModel(_remembering(self.config, self.model.encoder), self.model.head).eval()
         lately: dict[str, Any] = {"megabytes": _READ_LATELY, "precision": torch.float32}
         remembered = remembering(self.model.encoder, self.config.encoder, create=False, **lately)
         return CodingModel(remembered, self.model.head).eval()
