@@ -31,9 +31,10 @@ def choose_evidence(stream: TokenStream, mentions: Iterable[Mention]) -> tuple[t
             strongest[mention.words] = mention
     if not strongest:
         return (), ()
-    least = _WEAKEST * max(mention.strength for mention in strongest.values())
+    least = _WEAKEST * max([mention.strength for mention in strongest.values()])
     kept = [mention for mention in strongest.values() if mention.strength >= least]
-    kept.sort(key=lambda mention: (-mention.strength, mention.words))
+    if len(kept) > 1:
+        kept.sort(key=lambda mention: (-mention.strength, mention.words))
     del kept[_MOST:]
     evidence = dict.fromkeys([_known_evidence(stream, mention.words) for mention in kept])
     return tuple(evidence), tuple(dict.fromkeys([mention.expression for mention in kept]))

@@ -107,11 +107,11 @@ def hits_by_code(
     length = max(1, len(reading.stream))
     for number, matches in found.items():
         entry, best = table.entry(number), matches[0]
-        looseness = 0 if any(match.is_tight for match in matches) else 1
-        times, total = entry.found[looseness], sum(entry.times)
+        looseness = 0 if best.is_tight else 1  # the best comes first
+        times, total, size, count = entry.found[looseness], sum(entry.times), len(best.words), len(matches)
         ranks = [assertions[match.words[0], match.words[-1]] for match in matches]
-        negated = ranks.count(_NEGATED) / len(ranks)
-        other = (len(ranks) - ranks.count(_NEGATED) - ranks.count(_PRESENT)) / len(ranks)
+        negated = ranks.count(_NEGATED) / count
+        other = (count - ranks.count(_NEGATED) - ranks.count(_PRESENT)) / count
         worth = max(sum(reading.worth_list[word] for word in match.words) / len(match.words) for match in matches)
         longer = [table.entry(other_number).codes for other_number in inside.get(number, ())]
         position = min(match.words[0] for match in matches) / length
@@ -123,8 +123,8 @@ def hits_by_code(
                 times=times_marked,
                 share=times_marked / total,
                 marked=entry.marked,
-                size=len(best.words),
-                mentions=len(matches),
+                size=size,
+                mentions=count,
                 position=position,
                 negated=negated,
                 other=other,

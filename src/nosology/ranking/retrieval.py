@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -210,30 +211,25 @@ class RetrievalSource:
         return SourceOutput(codes, self._describe(stream, codes, cover, hits, matches), mentions)
 
     def _read(self, stream: TokenStream, content: list[int]) -> Readings:
-        concepts, chances, counts = list[int](), list[float](), list[int]()
-        for index in content:
-            meanings = self._meanings(stream.concepts[index])
-            concepts += meanings[0]
-            chances += meanings[1]
-            counts.append(len(meanings[0]))
-        places = np.repeat(np.arange(len(content)), counts)
-        return Readings(places, np.array(concepts, np.int64), np.array(chances, np.float64))
+        words, known = stream.concepts, self._known
+        meanings = [known.get(words[index]) or self._learn_meanings(words[index]) for index in content]
+        places = np.arange(len(content)).repeat([len(numbers) for numbers, _ in meanings])
+        concepts = np.array(list(chain.from_iterable([numbers for numbers, _ in meanings])), np.int64)
+        return Readings(places, concepts, np.array(list(chain.from_iterable([own for _, own in meanings])), np.float64))
 
-    def _meanings(self, concepts: tuple[str, ...]) -> tuple[list[int], list[float]]:
-        """What a word of these concepts may mean: itself, its translations, or else what is spelt like it."""
-        known = self._known.get(concepts)
-        if known is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            chances = defaultdict[int, float](float)
-            for concept in concepts:
-                for other, chance in self._meanings_of(concept):
-                    number = self._number_of.get(other)
-                    if number is not None:
-                        chances[number] = max(chances[number], chance)
-            numbers = sorted(chances)
-            known = self._known[concepts] = numbers, [chances[number] for number in numbers]
-        return known
+    def _learn_meanings(self, concepts: tuple[str, ...]) -> tuple[list[int], list[float]]:
+        """What a word of these concepts may mean: itself, its translations, or else what is spelt like it; kept."""
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        chances = defaultdict[int, float](float)
+        for concept in concepts:
+            for other, chance in self._meanings_of(concept):
+                number = self._number_of.get(other)
+                if number is not None:
+                    chances[number] = max(chances[number], chance)
+        numbers = sorted(chances)
+        meanings = self._known[concepts] = numbers, [chances[number] for number in numbers]
+        return meanings
 
     def _meanings_of(self, concept: str) -> Iterator[tuple[str, float]]:
         if concept in SIDES:

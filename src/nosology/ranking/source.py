@@ -100,7 +100,8 @@ def join(outputs: Sequence[SourceOutput]) -> SourceOutput:
     first = 0
     for output in outputs:
         width = output.features.shape[1]
-        features[[row_of[code] for code in output.codes], first : first + width] = output.features
+        rows = np.array(list(map(row_of.__getitem__, output.codes)), dtype=np.intp)
+        features[rows, first : first + width] = output.features
         first += width
         for code, found in output.mentions.items():
             known = mentions.get(code)
