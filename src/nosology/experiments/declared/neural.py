@@ -13,7 +13,7 @@ _RECIPES = {
     "JointLAAT": "joint_laat_sim50",
     "MSMN": "msmn_sim50",
     "PLM-ICD's head, frozen MiniLM": "minilm_laat",
-    "PLM-CA's head, frozen MiniLM": "plm_ca_sim50",
+    "PLM-CA's head, convolution": "plm_ca_sim50",
 }
 
 
