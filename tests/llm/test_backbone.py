@@ -11,6 +11,7 @@ from llm_pieces import COUNTS, FAMILIES, LABELS, TITLES, answers, backbone, fres
 from nosology.config.architectures import LabelAttentionConfig, MultiResCnnConfig
 from nosology.config.llm import FullTuningConfig, LoraConfig, PretrainedBackboneConfig
 from nosology.encoders.base import Batch
+from nosology.encoders.smollm2 import MissingSmolLm2Error
 from nosology.errors import ConfigError, NosologyError
 from nosology.llm import loading
 from nosology.llm.backbone import DecoderOnly, EncoderDecoder
@@ -26,7 +27,6 @@ from nosology.llm.lora import TrainableShare
 from nosology.llm.memory import bytes_needed, check_memory
 from nosology.llm.model import LanguageEncoder, answer_loss
 from nosology.llm.prompts import Answers, Prompt, answer_room, instruction, note_room
-from nosology.encoders.smollm2 import MissingSmolLm2Error
 from nosology.training.weights import put_weights, weights_of
 
 

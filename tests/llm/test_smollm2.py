@@ -13,11 +13,11 @@ from llm_pieces import WORDS
 from nosology.config.architectures import LabelAttentionConfig
 from nosology.config.llm import DecodingConfig, LlmConfig, LoraConfig, PretrainedBackboneConfig
 from nosology.config.trainer import TrainerConfig
+from nosology.encoders.smollm2 import has_smollm2, smollm2_folder
 from nosology.llm.backbone import DecoderOnly
 from nosology.llm.language_coder import LanguageCoder
 from nosology.llm.loading import load_backbone, tokenizer_of
 from nosology.llm.prompts import Prompts
-from nosology.encoders.smollm2 import has_smollm2, smollm2_folder
 from tiny_corpus import make_corpus, training_set
 
 pytestmark = [
