@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nosology.cleaning.findings import Thresholds, judge
-from nosology.cleaning.noise import CleaningOptions, Noise, find_noise
+from nosology.cleaning.findings import judge
+from nosology.cleaning.noise import Noise, find_noise
 from nosology.codes.cache import cache_dir
 from nosology.codes.kinship import Kinship
 from nosology.codes.titles import TitleTable
-from nosology.config import Recipe
+from nosology.config import CleaningConfig, NoiseThresholds, Recipe
 from nosology.config import SimulatedConfig as SimulatedSection
 from nosology.corpora.simulated import SimulatedConfig, simulate_with_truth
 from nosology.corpora.simulated_mimic import simulate_mimic3
@@ -55,8 +55,8 @@ def main() -> None:
         if truth is not None:
             print(f"  reader of all mentions: {_reader(corpus, truth, planted)}")
         for names in chosen.encoder:
-            options = CleaningOptions(tuple(names.split("+")), cache=chosen.cache, seed=chosen.noise_seed)
-            _measure(noisy, planted, share, wordings, options, _uncoded(corpus, truth))
+            options = CleaningConfig(tuple(names.split("+")), seed=chosen.noise_seed)
+            _measure(noisy, planted, share, wordings, options, _uncoded(corpus, truth), chosen.cache)
 
 
 def _arguments() -> argparse.Namespace:
@@ -91,10 +91,16 @@ def _uncoded(corpus: Corpus, truth: SimulationTruth | None) -> Pairs:
 
 
 def _measure(
-    noisy: Corpus, planted: PlantedNoise, share: float, wordings: Wordings, options: CleaningOptions, uncoded: Pairs
+    noisy: Corpus,
+    planted: PlantedNoise,
+    share: float,
+    wordings: Wordings,
+    options: CleaningConfig,
+    uncoded: Pairs,
+    cache: Path,
 ) -> None:
     started = time.process_time()
-    noise = find_noise(noisy, wordings, options, lambda stage, done: None)
+    noise = find_noise(noisy, wordings, options, lambda stage, done: None, cache)
     seconds = time.process_time() - started
     print(f"  {'+'.join(options.encoders)} ({seconds:.0f} s of processor time)")
     for assumed in dict.fromkeys((share, 0.1)):
@@ -112,7 +118,7 @@ def _judged(noisy: Corpus, noise: Noise, share: float) -> Noise:
 
 
 def _show(noise: Noise, planted: PlantedNoise, uncoded: Pairs, share: float) -> None:
-    limits = Thresholds(share=share)
+    limits = NoiseThresholds(share=share)
     wrong, missing = _grid(noise, planted.wrong), _grid(noise, planted.missing)
     said = noise.judgement.wrong >= limits.implausible
     line = f"    share {share} assumed: wrong {said.sum()} {_figures(said, wrong, len(planted.wrong))}"

@@ -19,6 +19,7 @@ from nosology.baselines.neighbours import NearestNeighbours
 from nosology.baselines.prior import LabelPrior
 from nosology.baselines.tfidf import LogisticRegressions
 from nosology.calibration import IsotonicCalibration, best_threshold, threshold_of_precision
+from nosology.cleaning.training import clean_for_training
 from nosology.codes import CodeSystem
 from nosology.codes.titles import TitleTable
 from nosology.config import (
@@ -84,7 +85,8 @@ class Coder:
     @property
     def training_remarks(self) -> tuple[str, ...]:
         """What a person should know of the training, if its method has anything to say."""
-        return self.predictor.remarks if isinstance(self.predictor, Remarking) else ()
+        cleaned = (f"cleaned before training: {self.facts.cleaned}",) if self.facts.cleaned else ()
+        return (*cleaned, *(self.predictor.remarks if isinstance(self.predictor, Remarking) else ()))
 
     @property
     def coding_remark(self) -> str | None:
@@ -98,7 +100,7 @@ class Coder:
         """Learn from coded encounters.
 
         Predictors are cross-fitted by patient or article; calibration and threshold come from out-of-fold scores inside
-        these encounters.
+        these encounters. Where the recipe has ``[cleaning]``, all of this sees the cleaned encounters.
 
         Args:
             corpus: coded encounters; those without codes (``None``) are left out.
@@ -110,12 +112,16 @@ class Coder:
         Raises:
             CorpusError: fewer than two groups of coded encounters, or none with a code.
         """
-        coded, task = _task(corpus, recipe, seed, progress or _silent, work)
-        return _fit(corpus, coded, task, recipe)
+        tell = progress or _silent
+        cleaned, done = clean_for_training(corpus, recipe, tell)
+        coded, task = _task(cleaned, recipe, seed, tell, work)
+        return _fit(cleaned, coded, task, recipe, done)
 
     @staticmethod
     def dry_run(corpus: Corpus, recipe: Recipe, *, seed: int = 0) -> str:
         """What ``fit`` would take for the recipe's networks, in a few lines: parameters, memory, steps, time.
+
+        Nothing is cleaned here.
 
         Raises:
             ConfigError: the recipe has no network; whatever else ``fit`` raises before it learns.
@@ -263,7 +269,7 @@ def _unlearnt(corpus: Corpus, recipe: Recipe, seed: int) -> tuple[FitTask, Wordi
     return task, Wordings(TitleTable.of(systems), lambda: build_knowledge(systems, recipe))
 
 
-def _fit(corpus: Corpus, coded: list[Encounter], task: FitTask, recipe: Recipe) -> Coder:
+def _fit(corpus: Corpus, coded: list[Encounter], task: FitTask, recipe: Recipe, cleaned: str) -> Coder:
     task.tell("reading code tables", 0.0)
     systems = open_systems(corpus.systems, recipe)
     titles = TitleTable.of(systems)
@@ -271,7 +277,7 @@ def _fit(corpus: Corpus, coded: list[Encounter], task: FitTask, recipe: Recipe) 
     calibration, threshold, unseen_threshold = _decide(held, recipe)
     language = coded[0].notes[0].language
     probabilities = calibration.apply(held.scores)
-    facts = Facts.of(corpus, coded, task.seed, threshold, probabilities, held.right, held.gold_count)
+    facts = Facts.of(corpus, coded, task.seed, threshold, probabilities, held.right, held.gold_count, cleaned)
     knowledge = knowledge.with_expressions(predictor.mined_expressions(titles, language))
     return Coder(recipe, predictor, calibration, threshold, unseen_threshold, titles, knowledge, language, facts)
 

@@ -34,6 +34,7 @@ class Facts:
         precision, recall, f1: micro, out of fold, at the threshold.
         candidate_recall: share of gold codes among the candidates, out of fold.
         calibration_error: expected calibration error of the candidates' probabilities, out of fold.
+        cleaned: what cleaning did to the encounters before; empty for nothing.
     """
 
     corpus: str
@@ -52,6 +53,7 @@ class Facts:
     f1: float
     candidate_recall: float
     calibration_error: float
+    cleaned: str = ""
 
     @staticmethod
     def of(
@@ -62,6 +64,7 @@ class Facts:
         probabilities: NDArray[np.float64],
         right: NDArray[np.bool_],
         gold: int,
+        cleaned: str = "",
     ) -> Facts:
         """Gather the facts.
 
@@ -72,6 +75,7 @@ class Facts:
             threshold: from which a code is assigned.
             probabilities, right: of all candidates, out of fold; ``[candidate]``.
             gold: gold codes of all encounters together.
+            cleaned: what was done to the encounters before.
         """
         counts = dict[str, int]()
         for encounter in encounters:
@@ -89,6 +93,7 @@ class Facts:
             gold=gold,
             seed=seed,
             threshold=threshold,
+            cleaned=cleaned,
             **_figures(threshold, probabilities, right, gold),
         )
 
@@ -151,7 +156,7 @@ diagnoses nor treats, and its probabilities hold for notes like those it learnt 
 
 **Trained on** `{facts.corpus}`, splits {"+".join(facts.splits) or "(none named)"}: {facts.encounters:,} encounters of
 {facts.groups:,} patients or articles, {facts.gold:,} codes in all, {facts.labels:,} distinct, {facts.once:,} of them
-seen once. Seed {facts.seed}.
+seen once. Seed {facts.seed}.{_cleaned(facts)}
 
 **On training encounters it had not seen** (cross-fitting, not a test set): micro-F1 {facts.f1:.3f} (precision
 {facts.precision:.3f}, recall {facts.recall:.3f}) at its threshold of {facts.threshold:.3f};
@@ -161,6 +166,10 @@ seen once. Seed {facts.seed}.
 {_expressions(knowledge)}**Privacy.** The folder holds words and phrases of the training notes. A model made from notes
 under an agreement (MIMIC's, a hospital's) falls under that agreement: do not publish it.
 """
+
+
+def _cleaned(facts: Facts) -> str:
+    return f" Cleaned before: {facts.cleaned}." if facts.cleaned else ""
 
 
 def _expressions(knowledge: Mapping[str, Mapping[str, int]]) -> str:

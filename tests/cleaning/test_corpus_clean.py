@@ -44,7 +44,7 @@ def test_a_table_becomes_a_prepared_corpus_with_a_report(table: Path, capsys: py
     texts = [note.text for one in corpus for note in one.notes]
     assert not any(CANARY in text for text in texts[:24])  # boilerplate of all training patients
     assert all(CANARY in text for text in texts[24:])  # other splits stay as they are
-    for name in ("report.md", "report.csv", "weights.csv", "kept.jsonl"):
+    for name in ("report.md", "report.csv", "kept.jsonl"):
         assert CANARY not in (out / name).read_text(encoding="utf-8")
     with (out / "report.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -52,9 +52,6 @@ def test_a_table_becomes_a_prepared_corpus_with_a_report(table: Path, capsys: py
     kept = [json.loads(line) for line in (out / "kept.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(kept) == 24
     assert all(one["kept"][0][0] == 0 for one in kept)
-    with (out / "weights.csv").open(encoding="utf-8", newline="") as stream:
-        weights = list(csv.DictReader(stream))
-    assert {row["encounter_id"] for row in weights} == {f"c{i}" for i in range(24)}
     assert json.loads((out / "manifest.json").read_text())["counts"]["looked through"] == 24
     assert run(["corpus", "clean", str(out), "--out", str(out), "--encoder", "lexical"]) == 0  # of its own kind
 
@@ -72,7 +69,7 @@ def test_text_is_shown_only_when_asked_for(table: Path) -> None:
         (["caml_mimic3_50"], "the corpus reader 'prepared' needs its data: give --data, or path in the recipe"),
         (["{recipe}", "--encoder", "nonsense"], "encoder 'nonsense'"),
         (["{recipe}", "--split", "dev"], "no encounter in split 'dev'; this corpus has: test, train"),
-        (["{recipe}", "--share", "2"], "share = 2.0 is not in (0, 0.9]"),
+        (["{recipe}", "--share", "2"], "NoiseThresholds: share: 2.0 is not in (0, 0.9]"),
         (["{recipe}", "--out", "{folder}"], "holds something that is not a prepared corpus; choose another place"),
     ],
 )

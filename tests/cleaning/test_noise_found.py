@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nosology.cleaning.applying import Measures, apply_measures
+from nosology.cleaning.applying import apply_measures
 from nosology.cleaning.dropping import drop_spans
-from nosology.cleaning.duplicates import DuplicateRule
-from nosology.cleaning.findings import Thresholds, judge
-from nosology.cleaning.noise import CleaningOptions, Noise, find_noise
+from nosology.cleaning.findings import judge
+from nosology.cleaning.noise import Noise, find_noise
 from nosology.codes.systems import open_code_system
 from nosology.codes.titles import TitleTable
+from nosology.config import CleaningConfig, DuplicateRule, Measures, NoiseThresholds
 from nosology.corpora.simulated import SimulatedConfig, simulate_corpus
 from nosology.corpora.simulation.noise import PlantedNoise, plant_noise
 from nosology.errors import ConfigError, CorpusError
 from nosology.knowledge.wordings import Wordings
 from nosology.types import Corpus, Encounter, Evidence, GoldCode, Note, Span
 
-OPTIONS = CleaningOptions(encoders=("lexical",), folds=3, thresholds=Thresholds(share=0.3))
+OPTIONS = CleaningConfig(encoders=("lexical",), folds=3, thresholds=NoiseThresholds(share=0.3))
 
 
 def silent(stage: str, share: float) -> None:
@@ -95,7 +95,7 @@ def test_judge_equals_its_formula() -> None:
     assert judged.wrong[0].tolist() == pytest.approx([odds / (1 + odds), 0, 0, 0])
     assert judged.missing[0, 1] == pytest.approx(missing / (1 + missing))
     assert judged.missing[0, [0, 3]].tolist() == [0, 0]
-    weights = judged.weights(Thresholds(least_weight=0.3))
+    weights = judged.weights(NoiseThresholds(least_weight=0.3))
     assert weights[0, 0] == pytest.approx(0.3 + 0.7 / (1 + odds))
     assert weights[0, 3] == 1
 
@@ -193,12 +193,12 @@ def test_bad_corpora_are_told(encounters: tuple[Encounter, ...], message: str, w
 
 def test_bad_options_are_told() -> None:
     for make, message in (
-        (lambda: Thresholds(share=0), "share = 0 is not in (0, 0.9]"),
-        (lambda: Thresholds(missing=1), "missing = 1 is not in (0, 1)"),
-        (lambda: Thresholds(least_weight=2), "least_weight = 2 is not in [0, 1]"),
-        (lambda: DuplicateRule(similarity=0), "similarity = 0 is not in (0, 1]"),
-        (lambda: CleaningOptions(encoders=("a", "a")), "encoders: name at least one, and none twice"),
-        (lambda: CleaningOptions(folds=1), "folds = 1 is below 2"),
+        (lambda: NoiseThresholds(share=0), "NoiseThresholds: share: 0 is not in (0, 0.9]"),
+        (lambda: NoiseThresholds(missing=1), "NoiseThresholds: missing: 1 is not in (0, 1)"),
+        (lambda: NoiseThresholds(least_weight=2), "NoiseThresholds: least_weight: 2 is not between 0 and 1"),
+        (lambda: DuplicateRule(similarity=0), "DuplicateRule: similarity: 0 is not in (0, 1]"),
+        (lambda: CleaningConfig(encoders=("a", "a")), "encoders: name at least one, and none twice"),
+        (lambda: CleaningConfig(folds=1), "CleaningConfig: folds: 1 is below 2"),
     ):
         with pytest.raises(ConfigError) as told:
             make()

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from nosology.cleaning.dropping import KeptText, drop_spans
 from nosology.cleaning.noise import Noise
+from nosology.config.cleaning import Measures
 from nosology.types import Corpus, Encounter, GoldCode, Span
 
-
-@dataclass(frozen=True, slots=True)
-class Measures:
-    """What is done about findings; nothing by default.
-
-    Args:
-        drop_duplicates: copies and boilerplate are cut out of notes.
-        drop_implausible: codes that are likely wrong go.
-        add_missing: codes that are likely missing are added, without evidence.
-    """
-
-    drop_duplicates: bool = False
-    drop_implausible: bool = False
-    add_missing: bool = False
+_DECIMALS = 3
+_DOUBTED = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +22,7 @@ class Cleaned:
         corpus: encounters in their old order.
         kept: what is left of every note that changed, in the offsets of the original.
         dropped_codes, added_codes, dropped_chunks, lost_evidence: how many.
+        doubted_codes: codes whose certainty is below 0.9.
     """
 
     corpus: Corpus
@@ -41,6 +31,18 @@ class Cleaned:
     added_codes: int
     dropped_chunks: int
     lost_evidence: int
+    doubted_codes: int
+
+    @property
+    def summary(self) -> str:
+        """What was done, in a few words."""
+        counts = {
+            "codes dropped": self.dropped_codes,
+            "codes added": self.added_codes,
+            f"codes less certain than {_DOUBTED}": self.doubted_codes,
+            "chunks cut out": self.dropped_chunks,
+        }
+        return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to clean"
 
 
 def apply_measures(corpus: Corpus, noise: Noise, measures: Measures) -> Cleaned:
@@ -51,38 +53,62 @@ def apply_measures(corpus: Corpus, noise: Noise, measures: Measures) -> Cleaned:
         noise: what was found.
         measures: what to do about it.
     """
-    wrong = {(one.encounter_id, one.code) for one in noise.findings if one.kind == "implausible"}
-    missing = dict[str, list[GoldCode]]()
-    for one in noise.findings:
-        if one.kind == "missing":
-            missing.setdefault(one.encounter_id, []).append(GoldCode(one.code, one.system))
+    changes = _Changes.of(noise, measures)
     spans = dict[str, dict[str, list[Span]]]()
     for one in noise.duplicates if measures.drop_duplicates else ():
         spans.setdefault(one.encounter_id, {}).setdefault(one.note_id, []).append(one.span)
-    dropped = wrong if measures.drop_implausible else set[tuple[str, str]]()
-    added = missing if measures.add_missing else dict[str, list[GoldCode]]()
     encounters, kept, lost = list[Encounter](), list[KeptText](), 0
     for encounter in corpus:
-        cut, pieces, gone = drop_spans(_recoded(encounter, dropped, added), spans.get(encounter.encounter_id, {}))
+        cut, pieces, gone = drop_spans(changes.recoded(encounter), spans.get(encounter.encounter_id, {}))
         encounters.append(cut)
         kept += pieces
         lost += gone
     return Cleaned(
         corpus.with_encounters(encounters),
         tuple(kept),
-        len(dropped),
-        sum(len(codes) for codes in added.values()),
+        len(changes.dropped),
+        sum(len(codes) for codes in changes.added.values()),
         sum(len(one) for by_note in spans.values() for one in by_note.values()),
         lost,
+        sum(gold.certainty < _DOUBTED for encounter in encounters for gold in encounter.codes or ()),
     )
 
 
-def _recoded(encounter: Encounter, dropped: set[tuple[str, str]], added: dict[str, list[GoldCode]]) -> Encounter:
-    if encounter.codes is None:
-        return encounter
-    return replace(encounter, codes=tuple(_codes(encounter, dropped, added)))
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """What becomes of codes.
 
+    Args:
+        dropped: (encounter id, code).
+        added: by encounter id.
+        certainties: of those that stood there, by encounter id and code; those left out stay as they are.
+    """
 
-def _codes(encounter: Encounter, dropped: set[tuple[str, str]], added: dict[str, list[GoldCode]]) -> Iterator[GoldCode]:
-    yield from (gold for gold in encounter.codes or () if (encounter.encounter_id, gold.code) not in dropped)
-    yield from sorted(added.get(encounter.encounter_id, ()), key=lambda gold: gold.code)
+    dropped: set[tuple[str, str]]
+    added: Mapping[str, list[GoldCode]]
+    certainties: Mapping[tuple[str, str], float]
+
+    @staticmethod
+    def of(noise: Noise, measures: Measures) -> _Changes:
+        dropped, added = set[tuple[str, str]](), dict[str, list[GoldCode]]()
+        for one in noise.findings:
+            if one.kind == "implausible" and measures.drop_implausible:
+                dropped.add((one.encounter_id, one.code))
+            if one.kind == "missing" and measures.add_missing:
+                certainty = round(one.probability, _DECIMALS) if measures.weigh else 1.0
+                gold = GoldCode(one.code, one.system, certainty=certainty)
+                added.setdefault(one.encounter_id, []).append(gold)
+        return _Changes(dropped, added, noise.weights if measures.weigh else {})
+
+    def recoded(self, encounter: Encounter) -> Encounter:
+        if encounter.codes is None:
+            return encounter
+        return replace(encounter, codes=tuple(self._codes(encounter)))
+
+    def _codes(self, encounter: Encounter) -> Iterator[GoldCode]:
+        for gold in encounter.codes or ():
+            place = encounter.encounter_id, gold.code
+            if place not in self.dropped:
+                weight = self.certainties.get(place)
+                yield gold if weight is None else replace(gold, certainty=round(weight, _DECIMALS))
+        yield from sorted(self.added.get(encounter.encounter_id, ()), key=lambda gold: gold.code)

@@ -9,34 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nosology.cleaning.chunks import Chunks
-from nosology.errors import ConfigError
+from nosology.config.cleaning import DuplicateRule
 
 Bools = NDArray[np.bool_]
 
 _LEAST_PATIENTS = 5
 _ROWS_AT_ONCE = 512
-
-
-@dataclass(frozen=True, slots=True)
-class DuplicateRule:
-    """What counts as said before.
-
-    Args:
-        similarity: least cosine of a copy and what it copies, in (0, 1].
-        least_words: shorter chunks are left alone: "no fever" is no copy.
-        boilerplate_share: of patients that boilerplate stands with, at least, in (0, 1].
-        far_from_codes: boilerplate is less similar than this to everything that any code is called, in (0, 1].
-    """
-
-    similarity: float = 0.95
-    least_words: int = 6
-    boilerplate_share: float = 0.02
-    far_from_codes: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("similarity", "boilerplate_share", "far_from_codes"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"{name} = {getattr(self, name)} is not in (0, 1]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

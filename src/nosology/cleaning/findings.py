@@ -22,40 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nosology.cleaning.plausibility import best_of_relatives
-from nosology.errors import ConfigError
+from nosology.config.cleaning import NoiseThresholds
 
 Floats = NDArray[np.float32]
 
 _NO_SWAP = 1e-3
 _LEAST_OWN = 1e-2
 _OF_SWAPS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """What counts as a finding.
-
-    Args:
-        share: of codes thought to be mistakes, in (0, 0.9]: the prior.
-        implausible: least probability at which a code that stands there is called wrong, in (0, 1). The formula is
-            shy: where it says 0.12 to 0.15, a third were wrong on the corpus that it was tuned on.
-        missing: least probability at which a code is proposed, in (0, 1).
-        least_weight: of a code that is surely wrong, in [0, 1].
-    """
-
-    share: float = 0.1
-    implausible: float = 0.12
-    missing: float = 0.5
-    least_weight: float = 0.3
-
-    def __post_init__(self) -> None:
-        if not 0 < self.share <= 0.9:
-            raise ConfigError(f"share = {self.share} is not in (0, 0.9]")
-        for name in ("implausible", "missing"):
-            if not 0 < getattr(self, name) < 1:
-                raise ConfigError(f"{name} = {getattr(self, name)} is not in (0, 1)")
-        if not 0 <= self.least_weight <= 1:
-            raise ConfigError(f"least_weight = {self.least_weight} is not in [0, 1]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +43,7 @@ class Judgement:
     wrong: Floats
     missing: Floats
 
-    def weights(self, thresholds: Thresholds) -> Floats:
+    def weights(self, thresholds: NoiseThresholds) -> Floats:
         """Of codes that stand there: 1 where nothing is wrong, falling to ``least_weight``."""
         return thresholds.least_weight + (1.0 - thresholds.least_weight) * (1.0 - self.wrong)
 

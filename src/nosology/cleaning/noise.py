@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nosology.cleaning.chunks import Chunks, cut_into_chunks
-from nosology.cleaning.duplicates import DuplicateRule, find_duplicates
-from nosology.cleaning.findings import Judgement, Thresholds, judge
+from nosology.cleaning.duplicates import find_duplicates
+from nosology.cleaning.findings import Judgement, judge
 from nosology.cleaning.label_model import cross_fitted_logits
 from nosology.cleaning.plausibility import Evidence, plausibilities
 from nosology.cleaning.similarity import Descriptions, best_chunk, best_similarities, describe_codes
 from nosology.cleaning.text_encoders import open_text_encoder
 from nosology.cleaning.vector_store import encode_texts
 from nosology.codes.kinship import Kinship
-from nosology.errors import ConfigError, CorpusError
+from nosology.config.cleaning import CleaningConfig, DuplicateRule, NoiseThresholds
+from nosology.errors import CorpusError
 from nosology.knowledge.stream import build_stream
 from nosology.knowledge.wordings import Wordings
 from nosology.types import Corpus, Encounter, Span
@@ -29,39 +30,6 @@ Progress = Callable[[str, float], None]
 
 _LEAST_GROUPS = 2
 _ROWS_AT_ONCE = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class CleaningOptions:
-    """How a corpus is looked through.
-
-    Args:
-        encoders: "lexical", "minilm", a folder, or owner/name on the model hub; several complement each other, and
-            the first one finds duplicates and the words that a finding points at.
-        synonyms: wordings of a code, its title included.
-        max_words: of a chunk.
-        folds: parts of the cross-fitting; no patient is in two.
-        seed: of every random choice.
-        thresholds: what counts as a finding among codes.
-        duplicates: what counts as a copy or boilerplate.
-        cache: where vectors are kept; ``None``: nowhere.
-    """
-
-    encoders: tuple[str, ...] = ("minilm",)
-    synonyms: int = 6
-    max_words: int = 60
-    folds: int = 5
-    seed: int = 0
-    thresholds: Thresholds = field(default_factory=Thresholds)
-    duplicates: DuplicateRule = field(default_factory=DuplicateRule)
-    cache: Path | None = None
-
-    def __post_init__(self) -> None:
-        if not self.encoders or len(set(self.encoders)) < len(self.encoders):
-            raise ConfigError("encoders: name at least one, and none twice")
-        for name, least in (("synonyms", 1), ("folds", 2), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} = {getattr(self, name)} is below {least}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +96,9 @@ class Noise:
     weights: Mapping[tuple[str, str], float]
 
 
-def find_noise(corpus: Corpus, wordings: Wordings, options: CleaningOptions, tell: Progress) -> Noise:
+def find_noise(
+    corpus: Corpus, wordings: Wordings, options: CleaningConfig, tell: Progress, cache: Path | None = None
+) -> Noise:
     """Look through the coded encounters of a corpus; their order does not matter.
 
     Memory grows with encounters times codes, about 100 bytes for each pair.
@@ -136,8 +106,9 @@ def find_noise(corpus: Corpus, wordings: Wordings, options: CleaningOptions, tel
     Args:
         corpus: what to look through; marked evidence is not read.
         wordings: what codes are called.
-        options: how.
+        options: how; its measures are not read.
         tell: told what is being done and the share of it that is done.
+        cache: a folder that keeps vectors of sentences; ``None``: nowhere.
 
     Raises:
         ConfigError: an encoder that is not there, or an option out of range.
@@ -153,7 +124,7 @@ def find_noise(corpus: Corpus, wordings: Wordings, options: CleaningOptions, tel
     chunks = cut_into_chunks(streams, max_words=options.max_words)
     described = describe_codes(codes, wordings, options.synonyms)
     groups, folds = _groups_and_folds(encounters, options.folds)
-    spaces = [_Space.of(name, chunks, described, options, tell) for name in options.encoders]
+    spaces = [_Space.of(name, chunks, described, cache, tell) for name in options.encoders]
     similarity = tuple(space.similarities(len(encounters), tell).astype(np.float32) for space in spaces)
     carries = _carries(encounters, codes)
     kinship = Kinship(system_of.items())
@@ -186,10 +157,10 @@ class _Space:
     description_vectors: NDArray[np.float16]
 
     @staticmethod
-    def of(name: str, chunks: Chunks, described: Descriptions, options: CleaningOptions, tell: Progress) -> _Space:
+    def of(name: str, chunks: Chunks, described: Descriptions, cache: Path | None, tell: Progress) -> _Space:
         encoder = open_text_encoder(name, [*chunks.texts, *described.texts])
         texts = list(dict.fromkeys([*chunks.texts, *described.texts]))
-        vectors = encode_texts(encoder, texts, options.cache, tell)
+        vectors = encode_texts(encoder, texts, cache, tell)
         row = {text: number for number, text in enumerate(texts)}
         own = np.array([row[text] for text in described.texts], dtype=np.int64)
         return _Space(chunks, described, vectors[: len(chunks.texts)], vectors[own])
@@ -219,7 +190,7 @@ class _Maker:
     relatives: Sequence[NDArray[np.int64]]
     space: _Space
 
-    def findings(self, thresholds: Thresholds) -> list[CodeFinding]:
+    def findings(self, thresholds: NoiseThresholds) -> list[CodeFinding]:
         """The surest first; equally sure ones by encounter and code."""
         wrong = np.argwhere(self.carries & (self.judgement.wrong >= thresholds.implausible))
         missing = np.argwhere(~self.carries & (self.judgement.missing >= thresholds.missing))

@@ -2,7 +2,6 @@
 
 report.md     counts by kind and by code, and the surest findings
 report.csv    one line a finding
-weights.csv   encounter_id, code, weight: of every code that stood there before cleaning
 kept.jsonl    for each note that was cut: its id and the pieces of the original that are left
 """
 
@@ -18,7 +17,7 @@ from nosology.cleaning.applying import Cleaned
 from nosology.cleaning.noise import CodeFinding, DuplicateFinding, Noise
 from nosology.types import Corpus, Span
 
-REPORT_MD, REPORT_CSV, WEIGHTS, KEPT = "report.md", "report.csv", "weights.csv", "kept.jsonl"
+REPORT_MD, REPORT_CSV, KEPT = "report.md", "report.csv", "kept.jsonl"
 _COLUMNS = (
     "kind", "encounter_id", "code", "system", "probability", "plausibility", "relative", "note_id", "start", "end",
     "source_note_id", "source_start", "source_end",
@@ -29,7 +28,7 @@ _SHOWN_CODES, _SHOWN_FINDINGS = 30, 50
 def write_report(
     folder: Path, corpus: Corpus, noise: Noise, cleaned: Cleaned, titles: Mapping[str, str], *, show_text: bool = False
 ) -> None:
-    """Write the four files.
+    """Write the three files.
 
     Args:
         folder: an existing one.
@@ -45,8 +44,6 @@ def write_report(
     if texts:
         rows = [(*row, texts.of(str(row[7]), Span(int(row[8]), int(row[9])))) for row in rows]
     _write_csv(folder / REPORT_CSV, columns, rows)
-    lines = sorted((*key, f"{weight:.4f}") for key, weight in noise.weights.items())
-    _write_csv(folder / WEIGHTS, ("encounter_id", "code", "weight"), lines)
     kept = (json.dumps({"note_id": one.note_id, "kept": [list(span) for span in one.spans]}) for one in cleaned.kept)
     (folder / KEPT).write_text("".join(line + "\n" for line in kept), encoding="utf-8")
     page = "\n".join(_page(noise, cleaned, titles, texts)) + "\n"
@@ -92,6 +89,9 @@ def _page(noise: Noise, cleaned: Cleaned, titles: Mapping[str, str], texts: _Tex
     yield "# Noise in a corpus"
     yield ""
     yield f"{len(noise.encounter_ids):,} encounters, {len(noise.weights):,} codes of {len(noise.codes):,} kinds."
+    if cleaned.doubted_codes:
+        yield ""
+        yield f"{cleaned.doubted_codes:,} codes of the cleaned corpus are less certain than 0.9."
     yield ""
     yield from _table(
         ("finding", "how many", "done"), [(kind, f"{kinds[kind]:,}", text) for kind, text in done.items()]
@@ -107,7 +107,7 @@ def _page(noise: Noise, cleaned: Cleaned, titles: Mapping[str, str], texts: _Tex
     rows = [_shown(one, texts) for one in noise.findings[:_SHOWN_FINDINGS]]
     yield from _table((*header, "text") if texts else header, rows)
     yield ""
-    yield f"All of them stand in `{REPORT_CSV}`; weights of codes in `{WEIGHTS}`; what is left of notes in `{KEPT}`."
+    yield f"All of them stand in `{REPORT_CSV}`; what is left of notes in `{KEPT}`."
 
 
 def _by_code(noise: Noise, titles: Mapping[str, str]) -> list[tuple[str, ...]]:

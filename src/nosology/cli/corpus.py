@@ -11,9 +11,9 @@ import typer
 from nosology.cli.data import ALL_SPLITS, OnError
 
 if TYPE_CHECKING:
-    from nosology.cleaning.applying import Cleaned, Measures
-    from nosology.cleaning.noise import CleaningOptions, Noise
-    from nosology.config import Recipe
+    from nosology.cleaning.applying import Cleaned
+    from nosology.cleaning.noise import Noise
+    from nosology.config import CleaningConfig, Recipe
     from nosology.corpora.preparation.manifest import Manifest
     from nosology.types import Corpus
 
@@ -57,10 +57,13 @@ def clean(
         bool, typer.Option("--drop-implausible", help="Take away codes that are likely wrong.")
     ] = False,
     add_missing: Annotated[bool, typer.Option("--add-missing", help="Add codes that are likely missing.")] = False,
+    weigh: Annotated[
+        bool, typer.Option("--weigh", help="Give codes a certainty, which a network takes as its target.")
+    ] = False,
     share: Annotated[float, typer.Option(help="Share of codes thought to be mistakes, in (0, 0.9].")] = 0.1,
     implausible: Annotated[float, typer.Option(help="Least probability of a wrong code, in (0, 1).")] = 0.12,
     missing: Annotated[float, typer.Option(help="Least probability of a missing code, in (0, 1).")] = 0.5,
-    least_weight: Annotated[float, typer.Option(help="Weight of a code that is surely wrong, in [0, 1].")] = 0.3,
+    least_weight: Annotated[float, typer.Option(help="Certainty of a code that is surely wrong, in [0, 1].")] = 0.3,
     similarity: Annotated[float, typer.Option(help="Least cosine of a copy, in (0, 1].")] = 0.95,
     boilerplate_share: Annotated[
         float, typer.Option(help="Least share of patients that boilerplate stands with, in (0, 1].")
@@ -80,9 +83,9 @@ def clean(
 ) -> None:
     """Find copied text, codes that are likely wrong and codes that are likely missing; report them, and act if asked.
 
-    The folder holds the corpus as a prepared one, report.md and report.csv, a weight for every code (weights.csv), and
-    what is left of notes that were cut (kept.jsonl). By default nothing is changed. Codes of dev and test are not
-    touched unless --split says so: scores on changed codes compare with nobody's.
+    The folder holds the corpus as a prepared one, to train on, report.md and report.csv, and what is left of notes that
+    were cut (kept.jsonl). By default nothing is changed. Codes of dev and test are not touched unless --split says so:
+    scores on changed codes compare with nobody's. A recipe's [cleaning] does the same before each training.
 
     Examples:
 
@@ -91,29 +94,25 @@ def clean(
       nosology corpus clean mimic3-50 --out mimic3-50-clean --drop-duplicates --drop-implausible
       nosology corpus clean my_recipe.toml --data notes.csv --out cleaned --share 0.3 --show-text
     """
-    from nosology.cleaning.applying import Measures
-    from nosology.cleaning.duplicates import DuplicateRule
-    from nosology.cleaning.findings import Thresholds
-    from nosology.cleaning.noise import CleaningOptions
     from nosology.codes.cache import cache_dir
+    from nosology.config import CleaningConfig, DuplicateRule, Measures, NoiseThresholds
     from nosology.corpora.preparation.folder import check_folder_target
     from nosology.corpora.preparation.layout import import_arrow
     from nosology.corpora.preparation.manifest import is_prepared
 
-    options = CleaningOptions(
+    options = CleaningConfig(
         encoders=tuple(encoder or ("minilm",)),
         synonyms=synonyms,
         max_words=max_words,
         seed=seed,
-        thresholds=Thresholds(share, implausible, missing, least_weight),
+        thresholds=NoiseThresholds(share, implausible, missing, least_weight),
         duplicates=DuplicateRule(similarity, boilerplate_share=boilerplate_share),
-        cache=cache if cache is not None else cache_dir(),
+        measures=Measures(drop_duplicates, drop_implausible, add_missing, weigh),
     )
     import_arrow()
     check_folder_target(out, is_prepared)
     recipe = _recipe(corpus, data)
-    measures = Measures(drop_duplicates, drop_implausible, add_missing)
-    _clean(recipe, options, measures, split, out, show_text, on_error)
+    _clean(recipe, options, cache or cache_dir(), split, out, show_text, on_error)
 
 
 def _recipe(name: str, data: Path | None) -> Recipe:
@@ -131,8 +130,8 @@ def _recipe(name: str, data: Path | None) -> Recipe:
 
 def _clean(
     recipe: Recipe,
-    options: CleaningOptions,
-    measures: Measures,
+    options: CleaningConfig,
+    cache: Path,
     split: str,
     out: Path,
     show_text: bool,
@@ -154,10 +153,10 @@ def _clean(
     systems = open_systems(corpus.systems, recipe)
     titles = TitleTable.of(systems)
     with progress_bar("reading code tables") as tell:
-        noise = find_noise(looked_at, Wordings(titles, lambda: build_knowledge(systems, recipe)), options, tell)
-        cleaned = apply_measures(corpus, noise, measures)
+        noise = find_noise(looked_at, Wordings(titles, lambda: build_knowledge(systems, recipe)), options, tell, cache)
+        cleaned = apply_measures(corpus, noise, options.measures)
     named = {code: titles.title(code) for code in noise.codes}
-    manifest = _manifest(corpus, options, measures, split, noise, cleaned)
+    manifest = _manifest(corpus, options, split, noise, cleaned)
 
     def report(folder: Path) -> None:
         write_report(folder, corpus, noise, cleaned, named, show_text=show_text)
@@ -166,22 +165,21 @@ def _clean(
     _tell(noise, cleaned, out)
 
 
-def _manifest(
-    corpus: Corpus, options: CleaningOptions, measures: Measures, split: str, noise: Noise, cleaned: Cleaned
-) -> Manifest:
+def _manifest(corpus: Corpus, options: CleaningConfig, split: str, noise: Noise, cleaned: Cleaned) -> Manifest:
     from nosology.corpora.preparation.manifest import Manifest
 
-    plain = asdict(options) | {"cache": None, "encoders": list(options.encoders)}
+    plain = asdict(options) | {"encoders": list(options.encoders)}
     counts = {
         "encounters": len(corpus),
         "looked through": len(noise.encounter_ids),
         "codes dropped": cleaned.dropped_codes,
         "codes added": cleaned.added_codes,
+        "codes doubted": cleaned.doubted_codes,
         "chunks cut out": cleaned.dropped_chunks,
         "evidence lost": cleaned.lost_evidence,
     }
-    decisions = tuple(f"cleaned: {name.replace('_', ' ')}" for name, taken in asdict(measures).items() if taken)
-    told = {"cleaning": plain, "split": split, **asdict(measures)}
+    decisions = tuple(f"cleaned: {name.replace('_', ' ')}" for name in options.measures.taken)
+    told = {"cleaning": plain, "split": split}
     return Manifest(corpus.name, told, {}, counts, decisions, ())
 
 
@@ -203,4 +201,6 @@ def _tell(noise: Noise, cleaned: Cleaned, out: Path) -> None:
         print(f"{names.get(kind, 'boilerplate chunks'):<22}{kinds[kind]:>9,}{acted_on}")
     if cleaned.dropped_chunks:
         print(f"{'chunks cut out':<22}{cleaned.dropped_chunks:>9,}  {cleaned.lost_evidence:,} pieces of evidence")
-    tell(f"wrote the corpus, report.md, report.csv and weights.csv: {out}")
+    if cleaned.doubted_codes:
+        print(f"{'codes doubted':<22}{cleaned.doubted_codes:>9,}  less certain than 0.9")
+    tell(f"wrote the corpus, report.md and report.csv: {out}")

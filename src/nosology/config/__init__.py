@@ -9,6 +9,7 @@ option does, a rule: ``folds: int = field(default=5, metadata=between(2, 20))``.
 
 from __future__ import annotations
 
+from nosology.config.cleaning import CleaningConfig, DuplicateRule, Measures, NoiseThresholds
 from nosology.config.endpoint import EndpointConfig, EndpointModelConfig
 from nosology.config.llm import LlmConfig, LlmModelConfig
 from nosology.config.neural import NetworkConfig, NeuralConfig
@@ -40,17 +41,21 @@ __all__ = [
     "AnySimulatedConfig",
     "CalibrationConfig",
     "CandidatesConfig",
+    "CleaningConfig",
     "CodiespConfig",
     "CorpusConfig",
+    "DuplicateRule",
     "EndpointConfig",
     "EndpointModelConfig",
     "KnowledgeConfig",
     "LlmConfig",
     "LlmModelConfig",
+    "Measures",
     "ModelConfig",
     "NeighboursConfig",
     "NetworkConfig",
     "NeuralConfig",
+    "NoiseThresholds",
     "PreparedConfig",
     "PriorConfig",
     "RankerConfig",

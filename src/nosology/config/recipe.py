@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from nosology.config.cleaning import CleaningConfig
 from nosology.config.endpoint import EndpointModelConfig
+from nosology.config.neural import NeuralConfig
 from nosology.config.reading import dataclass_from_mapping, read_toml
 from nosology.config.rules import Section
 from nosology.config.sections import (
@@ -35,6 +37,7 @@ class Recipe(Section):
         calibration: probabilities, threshold, abstention.
         training: folds and seed.
         model: what scores codes; a baseline takes no section that is the ranker's alone.
+        cleaning: done to the encounters that are learnt from, never to those that are scored; left out, nothing is.
     """
 
     corpus: CorpusConfig
@@ -45,9 +48,11 @@ class Recipe(Section):
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     model: ModelConfig = field(default_factory=RankerModelConfig)
+    cleaning: CleaningConfig | None = None
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)
+        _check_cleaning(self)
         if not isinstance(self.model, RankerModelConfig):
             unread = [name for name, differs in _set_for_the_ranker(self).items() if differs]
             if unread:
@@ -60,6 +65,21 @@ class Recipe(Section):
         if isinstance(self.corpus, AnySimulatedConfig):
             return self
         return replace(self, corpus=replace(self.corpus, path=str(path)))
+
+
+def _check_cleaning(recipe: Recipe) -> None:
+    """Cleaning does something, and something that the model can learn from."""
+    if recipe.cleaning is None:
+        return
+    measures = recipe.cleaning.measures
+    if not measures.taken:
+        names = ", ".join(type(measures).__dataclass_fields__)
+        raise ConfigError(f"[cleaning] takes no measure; set one of {names} in [cleaning.measures], or leave it out")
+    if measures.weigh and not isinstance(recipe.model, NeuralConfig):
+        raise ConfigError(
+            f"[cleaning.measures] weigh: certainties of codes are learnt by the model 'neural' only, not by "
+            f"{recipe.model.kind!r}; drop_implausible and add_missing work for every model"
+        )
 
 
 def _set_for_the_ranker(recipe: Recipe) -> dict[str, bool]:

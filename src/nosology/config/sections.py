@@ -72,12 +72,14 @@ class SimulatedConfig(Section):
         encounters: how many are made, all splits together.
         codes: how many distinct codes they draw from.
         seed: the corpus's own seed, apart from the training's.
+        noise: share of the training split's codes that are mistakes: half of them replaced by a relative, half missing.
     """
 
     reader: Literal["simulated"] = "simulated"
     encounters: int = field(default=2000, metadata=between(10, 1_000_000))
     codes: int = field(default=2000, metadata=between(10, 20_000))
     seed: int = field(default=0, metadata=at_least(0))
+    noise: float = field(default=0.0, metadata=between(0, 1))
 
 
 @dataclass(frozen=True, slots=True)

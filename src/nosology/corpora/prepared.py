@@ -1,7 +1,8 @@
 """Prepared corpora: a folder of Parquet and JSON files, written whole, read as a stream or at once.
 
     notes.parquet       encounter_id, note_id, category, language, text; grouped by encounter, in encounter order
-    encounters.parquet  encounter_id, group_id, split, codes, systems (parallel to codes), meta_*
+    encounters.parquet  encounter_id, group_id, split, codes, systems (parallel to codes), meta_*; certainties
+                        (parallel to codes) where cleaning doubts some
     evidence.parquet    encounter_id, code, note_id, starts, ends; only where people marked evidence
     labels.json         systems, language, and every code with its counts by split
     splits.json, .csv   the encounters of each split
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from nosology.corpora.preparation.layout import (
+    CERTAINTIES,
     ENCOUNTERS,
     ENCOUNTERS_A_BATCH,
     EVIDENCE,
@@ -197,6 +199,7 @@ def _encounter_row(row: dict[str, Any]) -> EncounterRow:
         None if codes is None else tuple(codes),
         tuple(row["systems"] or ()),
         {key: value for key, value in metadata.items() if value is not None},
+        tuple(row.get(CERTAINTIES) or ()),
     )
 
 
@@ -207,7 +210,8 @@ def _encounter(row: EncounterRow, notes: list[tuple[Any, ...]], evidence: list[t
         by_code.setdefault(code, []).append(Evidence(note_id, parts))
     golds = None
     if row.codes is not None:
-        pairs = zip(row.codes, row.systems, strict=True)
-        golds = tuple(GoldCode(code, system, tuple(by_code.get(code, ()))) for code, system in pairs)
+        certainties = row.certainties or (1.0,) * len(row.codes)
+        triples = zip(row.codes, row.systems, certainties, strict=True)
+        golds = tuple(GoldCode(code, system, tuple(by_code.get(code, ())), sure) for code, system, sure in triples)
     texts = tuple(Note(note_id, text, category, language) for _, note_id, category, language, text in notes)
     return Encounter(row.encounter_id, texts, golds, row.group_id, row.split, row.metadata)

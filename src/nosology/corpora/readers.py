@@ -91,7 +91,14 @@ def _simulate(config: SimulatedConfig) -> Corpus:
     from nosology.corpora.simulated import simulate_corpus
     from nosology.corpora.simulation.settings import SimulatedConfig as Settings
 
-    return simulate_corpus(Settings(n_admissions=config.encounters, n_codes=config.codes, seed=config.seed))
+    corpus = simulate_corpus(Settings(n_admissions=config.encounters, n_codes=config.codes, seed=config.seed))
+    if not config.noise:
+        return corpus
+    from nosology.corpora.simulation.noise import plant_noise
+
+    noisy, _ = plant_noise(corpus.split("train"), config.noise, config.seed)
+    changed = {one.encounter_id: one for one in noisy}
+    return corpus.with_encounters([changed.get(one.encounter_id, one) for one in corpus])
 
 
 def _simulate_mimic3(config: SimulatedMimic3Config) -> Corpus:

@@ -60,6 +60,7 @@ class EncodedEncounters:
         encounter_ids: row names.
         tokens: token ids.
         labels: label numbers that each carries, rising.
+        certainties: of each of these, in the order of ``labels.values``; float32.
         evidence: label and token numbers in turn, of every token that people marked for a label; empty rows where
             nothing was marked or evidence was not asked for.
         pad_id: what fills batches.
@@ -70,6 +71,7 @@ class EncodedEncounters:
     encounter_ids: tuple[str, ...]
     tokens: Ragged
     labels: Ragged
+    certainties: NDArray[np.float32]
     evidence: Ragged
     pad_id: int
     counts: TruncationCounts = field(default_factory=TruncationCounts)
@@ -79,11 +81,12 @@ class EncodedEncounters:
         return len(self.encounter_ids)
 
     def fingerprint(self) -> str:
-        """A hash of ids, tokens, labels and evidence."""
+        """A hash of ids, tokens, labels, their certainties and evidence."""
         digest = sha256("\n".join(self.encounter_ids).encode("utf-8", "surrogatepass"))
         for part in (self.tokens, self.labels, self.evidence):
             digest.update(part.values.tobytes())
             digest.update(part.bounds.tobytes())
+        digest.update(self.certainties.tobytes())
         return digest.hexdigest()[:16]
 
 
@@ -95,7 +98,8 @@ class PaddedBatch:
         rows: their rows in the ``EncodedEncounters``.
         token_ids: int64 ``[batch, token]``; ``token`` is the longest of them.
         mask: true where a real token stands.
-        label_rows, label_columns: where the dense targets are 1.
+        label_rows, label_columns: where the dense targets are not 0.
+        label_certainties: what they are there; float32.
         evidence: row, label, token of every marked token; int64 ``[mark, 3]``.
     """
 
@@ -104,6 +108,7 @@ class PaddedBatch:
     mask: NDArray[np.bool_]
     label_rows: Ints
     label_columns: Ints
+    label_certainties: NDArray[np.float32]
     evidence: Ints
 
     @property
@@ -134,7 +139,8 @@ def encode_encounters(
     """
     columns = {code: column for column, code in enumerate(labels)}
     counts, other = TruncationCounts(), 0
-    ids, tokens, targets, marks = dict[str, None](), list[NDArray[np.int32]](), [], list[NDArray[np.int32]]()
+    ids, tokens, marks = dict[str, None](), list[NDArray[np.int32]](), list[NDArray[np.int32]]()
+    targets, certainties = list[NDArray[np.int32]](), list[float]()
     waiting = list(encounters)
     for encounter, found in zip(waiting, tokenizer.encode_many(waiting, max_tokens), strict=True):
         if encounter.encounter_id in ids:
@@ -142,12 +148,20 @@ def encode_encounters(
         ids[encounter.encounter_id] = None
         counts.add(found)
         tokens.append(found.token_ids)
-        known = sorted(columns[code] for code in encounter.code_set if code in columns)
+        known = {columns[gold.code]: gold.certainty for gold in encounter.codes or () if gold.code in columns}
         other += len(encounter.code_set) - len(known)
-        targets.append(np.array(known, dtype=np.int32))
+        targets.append(np.array(sorted(known), dtype=np.int32))
+        certainties += [known[column] for column in sorted(known)]
         marks.append(_marks(encounter, found, columns) if with_evidence else np.zeros(0, dtype=np.int32))
     return EncodedEncounters(
-        tuple(ids), Ragged.of(tokens), Ragged.of(targets), Ragged.of(marks), tokenizer.pad_id, counts, other
+        tuple(ids),
+        Ragged.of(tokens),
+        Ragged.of(targets),
+        np.array(certainties, dtype=np.float32),
+        Ragged.of(marks),
+        tokenizer.pad_id,
+        counts,
+        other,
     )
 
 
@@ -179,10 +193,12 @@ def collate(encoded: EncodedEncounters, rows: Ints) -> PaddedBatch:
     token_ids[mask] = np.concatenate([encoded.tokens[row] for row in rows])
     label_rows = np.repeat(np.arange(len(rows)), encoded.labels.lengths[rows])
     label_columns = np.concatenate([encoded.labels[row] for row in rows]).astype(np.int64)
+    bounds = encoded.labels.bounds
+    certainties = np.concatenate([encoded.certainties[bounds[row] : bounds[row + 1]] for row in rows])
     marks = [encoded.evidence[row].reshape(-1, 2) for row in rows]
     places = np.repeat(np.arange(len(rows)), [len(part) for part in marks])
     evidence = np.column_stack([places, np.concatenate(marks)]).astype(np.int64)
-    return PaddedBatch(rows, token_ids, mask, label_rows, label_columns, evidence)
+    return PaddedBatch(rows, token_ids, mask, label_rows, label_columns, certainties, evidence)
 
 
 # --- plans ----------------------------------------------------------------------------------------------------------
@@ -284,4 +300,6 @@ def without_empty(encoded: EncodedEncounters) -> EncodedEncounters:
     parts = (encoded.tokens, encoded.labels, encoded.evidence)
     tokens, labels, evidence = (Ragged.of([part[row] for row in kept]) for part in parts)
     ids = tuple(encoded.encounter_ids[row] for row in kept)
-    return replace(encoded, encounter_ids=ids, tokens=tokens, labels=labels, evidence=evidence)
+    bounds = encoded.labels.bounds
+    certainties = np.concatenate([encoded.certainties[bounds[row] : bounds[row + 1]] for row in kept])
+    return replace(encoded, encounter_ids=ids, tokens=tokens, labels=labels, certainties=certainties, evidence=evidence)

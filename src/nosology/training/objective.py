@@ -27,7 +27,7 @@ class Targets:
     """What a batch should come to.
 
     Args:
-        labels: 1 where the encounter carries the label.
+        labels: 1 where the encounter carries the label, less where that is not certain.
         evidence: tokens that people marked; ``None`` where the batch has none, or it was not asked for.
     """
 
@@ -153,8 +153,9 @@ def to_batch(padded: PaddedBatch, device: torch.device | str) -> Batch:
 def to_targets(padded: PaddedBatch, n_labels: int, device: torch.device | str) -> Targets:
     """Dense targets of one batch, made on the device."""
     labels = torch.zeros(len(padded.rows), n_labels, device=device)
-    rows, columns = (torch.from_numpy(part).to(device) for part in (padded.label_rows, padded.label_columns))
-    labels[rows, columns] = 1.0
+    parts = padded.label_rows, padded.label_columns, padded.label_certainties
+    rows, columns, certainties = (torch.from_numpy(part).to(device) for part in parts)
+    labels[rows, columns] = certainties
     return Targets(labels, _evidence(padded, device))
 
 

@@ -11,7 +11,7 @@ from nosology.errors import MissingExtraError
 SPLITS = ("train", "dev", "test")
 NOTES, ENCOUNTERS, EVIDENCE = "notes.parquet", "encounters.parquet", "evidence.parquet"
 LABELS, SPLITS_JSON, SPLITS_CSV = "labels.json", "splits.json", "splits.csv"
-META = "meta_"
+META, CERTAINTIES = "meta_", "certainties"
 # Rows handled at once; notes are long, the others short.
 NOTES_A_BATCH, ENCOUNTERS_A_BATCH, EVIDENCE_A_BATCH = 512, 4096, 65536
 
@@ -51,6 +51,7 @@ class EncounterRow:
         codes: no code twice; ``None`` where nobody has coded the encounter.
         systems: the code system of each code.
         metadata: further columns.
+        certainties: of each code; empty where all are 1.
     """
 
     encounter_id: str
@@ -59,6 +60,7 @@ class EncounterRow:
     codes: tuple[str, ...] | None
     systems: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    certainties: tuple[float, ...] = ()
 
 
 def import_arrow() -> tuple[Any, Any]:

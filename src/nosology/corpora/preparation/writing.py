@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from nosology.corpora.preparation.folder import building_corpus_folder
 from nosology.corpora.preparation.layout import (
+    CERTAINTIES,
     ENCOUNTERS,
     ENCOUNTERS_A_BATCH,
     EVIDENCE,
@@ -160,16 +161,19 @@ class PreparedWriter:
         arrow, parquet = import_arrow()
         self._rows = rows
         keys = sorted({key for row in rows for key in row.metadata})
+        doubted = any(row.certainties for row in rows)
         strings = arrow.list_(arrow.string())
         schema = arrow.schema(
             [("encounter_id", arrow.string()), ("group_id", arrow.string()), ("split", arrow.string())]
             + [("codes", strings), ("systems", strings)]
+            + ([(CERTAINTIES, arrow.list_(arrow.float64()))] if doubted else [])
             + [(META + key, arrow.string()) for key in keys]
         )
         with parquet.ParquetWriter(self.folder / ENCOUNTERS, schema, compression="zstd") as writer:
             for batch in _batched(rows, ENCOUNTERS_A_BATCH):
                 columns = [
-                    arrow.array(values, item.type) for values, item in zip(_columns(batch, keys), schema, strict=True)
+                    arrow.array(values, item.type)
+                    for values, item in zip(_columns(batch, keys, doubted), schema, strict=True)
                 ]
                 writer.write_table(arrow.Table.from_arrays(columns, schema=schema))
         self._write_splits()
@@ -247,15 +251,18 @@ def _row(encounter: Encounter) -> EncounterRow:
         None if golds is None else tuple(gold.code for gold in golds),
         tuple(gold.system for gold in golds or ()),
         encounter.metadata,
+        tuple(gold.certainty for gold in golds or ()) if any(gold.certainty != 1 for gold in golds or ()) else (),
     )
 
 
-def _columns(rows: Sequence[EncounterRow], keys: Sequence[str]) -> Iterator[list[object]]:
+def _columns(rows: Sequence[EncounterRow], keys: Sequence[str], doubted: bool) -> Iterator[list[object]]:
     yield [row.encounter_id for row in rows]
     yield [row.group_id for row in rows]
     yield [row.split for row in rows]
     yield [row.codes for row in rows]
     yield [None if row.codes is None else row.systems for row in rows]
+    if doubted:
+        yield [row.certainties or None for row in rows]
     for key in keys:
         yield [row.metadata.get(key) for row in rows]
 
