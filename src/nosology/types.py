@@ -78,8 +78,8 @@ class GoldCode:
         code: formatted as its system writes it (``I10``, ``250.00``).
         system: the code system's name (``icd10cm``, ``icd10pcs``, ``icd9cm``, ``icd9proc``, or a user's own).
         evidence: where people marked the reason; empty where the corpus has none.
-        certainty: how sure it is that the code is right, in [0, 1]; networks learn it as their target. 1 for what people
-            assigned, unless cleaning doubts it.
+        certainty: how sure it is that the code is right, in [0, 1]; networks learn it as their target. What people
+            assigned has 1, unless cleaning doubts it.
     """
 
     code: str

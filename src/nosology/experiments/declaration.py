@@ -88,8 +88,9 @@ class Experiment:
 
 
 def experiment_names() -> list[str]:
-    """Every experiment: each is a module of ``nosology.experiments.declared`` with an ``EXPERIMENT``."""
-    return sorted(module.name for module in pkgutil.iter_modules(declared.__path__))
+    """Every experiment: each is a module of ``nosology.experiments.declared`` with an ``EXPERIMENT``; of its name,
+    ``_`` becomes ``-``."""
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(declared.__path__))
 
 
 def find_experiment(name: str) -> Experiment:
@@ -103,7 +104,7 @@ def find_experiment(name: str) -> Experiment:
         nearest = get_close_matches(name, names, n=1)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are: {', '.join(names)}"
         raise ConfigError(f"no experiment {name!r}; {hint}")
-    return cast(Experiment, importlib.import_module(f"{declared.__name__}.{name}").EXPERIMENT)
+    return cast(Experiment, importlib.import_module(f"{declared.__name__}.{name.replace('-', '_')}").EXPERIMENT)
 
 
 def slug(text: str) -> str:
