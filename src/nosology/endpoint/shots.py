@@ -80,7 +80,7 @@ class ShotPool:
 
 def text_of(stream: TokenStream) -> str:
     """The notes of an encounter, one after another."""
-    return "\n\n".join(document.note.text for document in stream.documents)
+    return "\n\n".join(note.text for note in stream.encounter.notes)
 
 
 def _shot(example: TrainingExample, characters: int) -> Shot:
@@ -92,7 +92,7 @@ def _shot(example: TrainingExample, characters: int) -> Shot:
 def _quote(example: TrainingExample, evidence: Sequence[Any], text: str) -> str:
     """What people marked for a code, if it stands in the text that is shown."""
     for found in evidence:
-        note = next((d.note.text for d in example.stream.documents if d.note.note_id == found.note_id), "")
+        note = next((n.text for n in example.stream.encounter.notes if n.note_id == found.note_id), "")
         marked = note[found.start : found.end]
         if len(found.parts) == 1 and marked and marked in text:
             return marked

@@ -16,6 +16,8 @@ from nosology.types import Corpus, Encounter
 
 _PARTS = 5
 """Every fifth group of the training split, drawn by its name, judges the choices."""
+_MOST = 2500
+"""Encounters that choices are tried on, both parts together: a large split is sampled, by the groups' names."""
 _FIGURE = "micro.f1"
 
 Chosen = Mapping[str, Mapping[str, object]]
@@ -81,12 +83,16 @@ def _figures(
 
 
 def _within(train: Corpus) -> Material:
-    """Learn from four fifths of the groups, judge on the rest."""
-    held = [_is_held_out(encounter) for encounter in train]
-    parts = [[one for one, out in zip(train, held, strict=True) if out is wanted] for wanted in (False, True)]
+    """Learn from four fifths of the groups, judge on the rest; of a large split, both from a sample."""
+    drawn = [(_lot(encounter), encounter) for encounter in train]
+    share = min(1.0, _MOST / max(1, len(drawn)))
+    kept = [(lot, encounter) for lot, encounter in drawn if (lot >> 8) / (1 << 56) < share]
+    parts = [[one for lot, one in kept if ((lot & 255) % _PARTS == 0) is wanted] for wanted in (False, True)]
     return Material(*(train.with_encounters(part) for part in parts))
 
 
-def _is_held_out(encounter: Encounter) -> bool:
+def _lot(encounter: Encounter) -> int:
+    """64 bits from the group's name: the lowest 8 say which part it is in, the others whether it is in the sample."""
     name = encounter.group_id or encounter.encounter_id
-    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()[0] % _PARTS == 0
+    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest[1:] + digest[:1], "big")

@@ -20,24 +20,64 @@ from nosology.types import Encounter, Evidence, Span
 class TokenStream:
     """The words of all notes of an encounter, in order.
 
+    Nothing is worked out before it is asked for: a network reads the notes alone.
+
     Args:
-        encounter_id: the encounter's id.
-        language: ISO 639-1, of the first note.
-        documents: one a note.
-        words: normalised words.
-        starts, ends: each word's half-open bounds in its note's original text.
-        notes: the index of each word's note in ``documents``.
-        sentences: a running number that never goes on from one note to the next.
+        encounter: whose words these are.
     """
 
-    encounter_id: str
-    language: str
-    documents: tuple[Document, ...]
-    words: list[str] = field(repr=False)
-    starts: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    notes: NDArray[np.int64]
-    sentences: NDArray[np.int64]
+    encounter: Encounter = field(repr=False)
+
+    @property
+    def encounter_id(self) -> str:
+        """The encounter's id."""
+        return self.encounter.encounter_id
+
+    @cached_property
+    def language(self) -> str:
+        """ISO 639-1, of the first note."""
+        return self.encounter.notes[0].language if self.encounter.notes else "en"
+
+    @cached_property
+    def documents(self) -> tuple[Document, ...]:
+        """One a note."""
+        return tuple(build_document(note) for note in self.encounter.notes)
+
+    @cached_property
+    def words(self) -> list[str]:
+        """Normalised words."""
+        return [word for document in self.documents for word in document.words]
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """Where each word begins in its note's original text."""
+        return self._bounds[0]
+
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """Where each word ends, the position after its last character."""
+        return self._bounds[1]
+
+    @cached_property
+    def _bounds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        pairs = [d.normalised.to_original_arrays(d.token_starts, d.token_ends) for d in self.documents]
+        return _joined([first for first, _ in pairs]), _joined([last for _, last in pairs])
+
+    @cached_property
+    def notes(self) -> NDArray[np.int64]:
+        """The index of each word's note in ``documents``."""
+        return np.repeat(np.arange(len(self.documents)), [len(document.words) for document in self.documents])
+
+    @cached_property
+    def sentences(self) -> NDArray[np.int64]:
+        """A running number of each word's sentence, that never goes on from one note to the next."""
+        numbers, upper, following = list[NDArray[np.int64]](), 0, 0
+        for document in self.documents:
+            lower, upper = upper, upper + len(document.words)
+            bounds = np.array([sentence.start for sentence in document.sentences], dtype=np.int64)
+            numbers.append(np.searchsorted(bounds, self.starts[lower:upper], side="right") + following)
+            following += len(bounds) + 1
+        return _joined(numbers)
 
     def __len__(self) -> int:
         return len(self.words)
@@ -124,29 +164,10 @@ class TokenStream:
         return ranks
 
 
+def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+
+
 def build_stream(encounter: Encounter) -> TokenStream:
     """Prepare an encounter for matching; an encounter whose notes hold no word gives an empty stream."""
-    documents = tuple(build_document(note) for note in encounter.notes)
-    words = list[str]()
-    starts, ends, notes, sentences = ([np.zeros(0, dtype=np.int64)] for _ in range(4))
-    next_sentence = 0
-    for number, document in enumerate(documents):
-        words += document.words
-        first, last = document.normalised.to_original_arrays(document.token_starts, document.token_ends)
-        bounds = np.array([sentence.start for sentence in document.sentences], dtype=np.int64)
-        starts.append(first)
-        ends.append(last)
-        notes.append(np.full(len(first), number, dtype=np.int64))
-        sentences.append(np.searchsorted(bounds, first, side="right") + next_sentence)
-        next_sentence += len(bounds) + 1
-    language = encounter.notes[0].language if encounter.notes else "en"
-    return TokenStream(
-        encounter.encounter_id,
-        language,
-        documents,
-        words,
-        np.concatenate(starts),
-        np.concatenate(ends),
-        np.concatenate(notes),
-        np.concatenate(sentences),
-    )
+    return TokenStream(encounter)

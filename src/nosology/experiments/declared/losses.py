@@ -8,34 +8,39 @@ from nosology.experiments.declaration import Arm, Experiment
 
 REFERENCE = "bce"
 _LOSS, _RATE = "model.network.loss", "model.network.trainer.learning_rate"
-_SEGMENTED: dict[str, object] = {"kind": "segmented_harmonic"}
+
+_SUM: dict[str, object] = {"reduction": "sum"}
+"""Over the labels: of a mean over thousands, AdamW's epsilon silences the rare ones, whose gradients are tiny."""
+_BASE: dict[str, object] = {"base": {"kind": "bce", **_SUM}}
+
+_SEGMENTED: dict[str, object] = {"kind": "segmented_harmonic", **_SUM}
 
 LOSSES: Mapping[str, Mapping[str, object]] = {
-    REFERENCE: {"kind": "bce"},
+    REFERENCE: {"kind": "bce", **_SUM},
     "segmented harmonic": _SEGMENTED,
-    "asymmetric": {"kind": "asymmetric"},
+    "asymmetric": {"kind": "asymmetric", **_SUM},
     "zlpr": {"kind": "zlpr"},
-    "distribution-balanced": {"kind": "distribution_balanced"},
-    "focal": {"kind": "focal"},
-    "logit adjustment": {"kind": "logit_adjustment"},
-    "class-balanced": {"kind": "class_balanced"},
+    "distribution-balanced": {"kind": "distribution_balanced", **_SUM},
+    "focal": {"kind": "focal", **_SUM},
+    "logit adjustment": {"kind": "logit_adjustment", **_SUM},
+    "class-balanced": {"kind": "class_balanced", **_SUM},
     "segmented harmonic, positives only": {**_SEGMENTED, "positives_only": True},
-    "ldam": {"kind": "ldam"},
-    "ghm": {"kind": "ghm"},
+    "ldam": {"kind": "ldam", **_SUM},
+    "ghm": {"kind": "ghm", **_SUM},
     "segmented harmonic, reading instance": {**_SEGMENTED, "reading": "instance"},
-    "hill": {"kind": "hill"},
-    "splc": {"kind": "splc"},
-    "ral": {"kind": "ral"},
-    "mfm": {"kind": "mfm"},
-    "bce, balanced positives": {"kind": "bce", "balance": 0.5},
-    "bce, smoothed": {"kind": "bce", "smoothing": 0.05},
-    "r-drop": {"kind": "r_drop"},
-    "hierarchical": {"kind": "hierarchical"},
-    "contrastive": {"kind": "contrastive"},
+    "hill": {"kind": "hill", **_SUM},
+    "splc": {"kind": "splc", **_SUM},
+    "ral": {"kind": "ral", **_SUM},
+    "mfm": {"kind": "mfm", **_SUM},
+    "bce, balanced positives": {"kind": "bce", "balance": 0.5, **_SUM},
+    "bce, smoothed": {"kind": "bce", "smoothing": 0.05, **_SUM},
+    "r-drop": {"kind": "r_drop", **_BASE},
+    "hierarchical": {"kind": "hierarchical", **_BASE},
+    "contrastive": {"kind": "contrastive", **_BASE},
 }
 """Every kind of ``config/losses.py`` with its published options, and what the segmented loss is read as."""
 
-RATES = (0.003, 0.02)
+RATES = (0.01, 0.03)
 """Learning rates that each loss may choose from, within the training split: the same budget for all."""
 
 CODIESP = "CodiEsp D, English"
@@ -72,5 +77,5 @@ EXPERIMENT = Experiment(
         "head and the number of learning rates tried are the same?"
     ),
     reference=REFERENCE,
-    arms={"cpu": losses_arms(12_500, 2400), "full": losses_arms(50_000, 9000)},
+    arms={"cpu": losses_arms(10_000, 2400), "full": losses_arms(50_000, 9000)},
 )
