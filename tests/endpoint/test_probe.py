@@ -57,6 +57,13 @@ def test_groups_are_bands_where_counts_are_known() -> None:
     assert sum(item.group == "0" for item in drawn) == 6
 
 
+def test_named_codes_have_the_groups_of_a_sample() -> None:
+    system = open_code_system("icd9proc")
+    assert [item.group for item in named_items(system, ["36.15", "36.16"], {"36.15": 600})] == ["501+", "0"]
+    (drawn,) = (item for item in draw_items(system, 10_000, seed=0) if item.code == "36.15")
+    assert named_items(system, ["36.15"]) == [drawn]
+
+
 def test_figures() -> None:
     system = open_code_system("icd9proc")
     items = [ProbeItem("36.15", BYPASS, "11-50"), ProbeItem("36.16", "Double bypass", "2-10"), ProbeItem("x", "y", "0")]
@@ -71,8 +78,28 @@ def test_figures() -> None:
     assert (rows["2-10"].code_exact, rows["2-10"].description_f1) == (0.0, pytest.approx(2 / 3))
     assert (rows["0"].failed, rows["0"].description_f1) == (2, 0.0)
     assert rows["all"].description_f1 == pytest.approx((1 + 2 / 3) / 3)
-    with pytest.raises(EndpointError, match="failed on every question"):
+    with pytest.raises(
+        EndpointError, match=r"failed on both questions about 3 codes in a row, .* with time-out; check"
+    ):
         probe(Reciter({}, {}), system, items)
+    with pytest.raises(EndpointError, match="about 1 codes in a row"):
+        probe(Reciter({}, {}), system, items[:1])
+
+
+def test_a_silent_server_is_given_up_before_all_is_asked() -> None:
+    system = open_code_system("icd9proc")
+    asked, silent = list[str](), Reciter({}, {})
+
+    class Counting(Reciter):
+        def describe(self, item: ProbeItem) -> str:
+            asked.append(item.code)
+            return silent.describe(item)
+
+    known = ProbeItem("x", BYPASS, "0")  # whose code is answered: the count of failures in a row begins anew
+    others = [ProbeItem(str(number), "y", "0") for number in range(9)]
+    with pytest.raises(EndpointError, match="3 codes in a row"):
+        probe(Counting({}, {BYPASS: "36.15"}), system, [*others[:2], known, *others[2:]])
+    assert asked == ["0", "1", "x", "2", "3", "4"]
 
 
 def test_token_f1() -> None:
@@ -126,6 +153,9 @@ def test_frequency_bands_come_from_a_recipe(
     ("arguments", "message"),
     [
         (["https://api.example.com/v1"], "is public, and notes would leave your network"),
+        (["https://api.example.com/v1"], "--allow-public"),
+        (["smollm2", "--name", "tiny"], "--name and --allow-public are of a server, and 'smollm2' is no URL"),
+        (["smollm2", "--allow-public"], "leave them out"),
         (["http://127.0.0.1:9/v1", "--data", "x"], "--data is read only with --recipe"),
         (["http://127.0.0.1:9/v1", "--code", "99.999"], "99.99"),
         (["smollm3"], "smollm3"),

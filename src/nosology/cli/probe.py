@@ -29,7 +29,7 @@ def probe(
         str, typer.Option(help="Group by frequency in the training split of this recipe's corpus; else by chapter.")
     ] = "",
     data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Where that corpus lies.")] = None,
-    name: Annotated[str, typer.Option("--name", help="The server's name of the model.")] = "default",
+    name: Annotated[str | None, typer.Option("--name", help="The server's name of the model; else 'default'.")] = None,
     allow_public: Annotated[bool, typer.Option("--allow-public", help="Let the URL be of a public host.")] = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write all of it as JSON.")] = None,
 ) -> None:
@@ -52,11 +52,11 @@ def probe(
 
     if out is not None:
         check_file_target(out)
-    client = _client(model, name, allow_public) if "://" in model else None
+    client = _client(model, name, allow_public)
     opened = open_code_system(system)
     counts = _counts(recipe, data)
     drawn = draw_items(opened, sample + _SHOWN, seed, counts)
-    items = named_items(opened, code) if code else drawn[:sample]
+    items = named_items(opened, code, counts) if code else drawn[:sample]
     with progress_bar("opening the model") as report:
         asked = {item.code for item in items}
         shown = [item for item in reversed(drawn) if item.code not in asked][:_SHOWN]
@@ -71,11 +71,17 @@ def probe(
         _write(out, found, {"model": model, "system": system, "seed": seed})
 
 
-def _client(url: str, name: str, allow_public: bool) -> ChatClient:
+def _client(model: str, name: str | None, allow_public: bool) -> ChatClient | None:
+    """For a server's URL; none for a model on this machine."""
     from nosology.config.endpoint import EndpointConfig
     from nosology.endpoint.client import ChatClient
+    from nosology.errors import ConfigError
 
-    return ChatClient(EndpointConfig(url=url, model=name, allow_public=allow_public))
+    if "://" in model:
+        return ChatClient(EndpointConfig(url=model, model=name or "default", allow_public=allow_public))
+    if name is not None or allow_public:
+        raise ConfigError(f"--name and --allow-public are of a server, and {model!r} is no URL; leave them out")
+    return None
 
 
 def _counts(recipe: str, data: Path | None) -> dict[str, int] | None:

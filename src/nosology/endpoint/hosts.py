@@ -87,7 +87,7 @@ def _check_public(host: str, scheme: str, allow_public: bool) -> None:
     if not allow_public:
         raise EndpointError(
             f"the endpoint's host {host!r} is public, and notes would leave your network; "
-            "set allow_public = true if they may"
+            "set allow_public = true (a probe: --allow-public) if they may"
         )
     if scheme != "https":
         raise EndpointError(f"the endpoint's host {host!r} is public: use https")

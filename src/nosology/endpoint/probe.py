@@ -27,6 +27,9 @@ _NAMES = {
     "icd10pcs": "ICD-10-PCS procedure",
 }
 _ALL = "all"
+_QUESTIONS = 2
+_GIVE_UP_AFTER = 3
+"""Codes in a row; without it, a server that is not there would be tried again and again for every question."""
 
 
 class ProbeItem(NamedTuple):
@@ -130,7 +133,7 @@ def draw_items(
     groups = defaultdict[str, list[ProbeItem]](list)
     for code, title, billable in system.entries():
         if billable and title:
-            group = _chapter(system, code) if counts is None else _band(counts.get(code, 0), bands)
+            group = _group(system, code, counts, bands)
             groups[group].append(ProbeItem(code, title, group))
     rng = np.random.default_rng(seed)
     shuffled = [[items[n] for n in rng.permutation(len(items))] for _, items in sorted(groups.items())]
@@ -142,8 +145,15 @@ def draw_items(
     return drawn[:size]
 
 
-def named_items(system: CodeSystem, codes: Sequence[str]) -> list[ProbeItem]:
+def named_items(
+    system: CodeSystem, codes: Sequence[str], counts: Mapping[str, int] | None = None, bands: str = "published"
+) -> list[ProbeItem]:
     """Chosen codes instead of a sample.
+
+    Args:
+        system: the code table.
+        codes: of it.
+        counts, bands: groups, as in ``draw_items``.
 
     Raises:
         CodeError: the table has no such code.
@@ -152,7 +162,7 @@ def named_items(system: CodeSystem, codes: Sequence[str]) -> list[ProbeItem]:
     for entry in entries:
         if not entry.description:
             raise CodeError("has no title in its table, so nothing can be asked", record_id=entry.code)
-    return [ProbeItem(entry.code, entry.description, _chapter(system, entry.code)) for entry in entries]
+    return [ProbeItem(entry.code, entry.description, _group(system, entry.code, counts, bands)) for entry in entries]
 
 
 def probe(
@@ -170,14 +180,19 @@ def probe(
         tell: told the share that is done.
 
     Raises:
-        EndpointError: every request failed.
+        EndpointError: every request failed, or those of several codes in a row.
     """
-    answers = list[ProbeAnswer]()
+    answers, in_a_row = list[ProbeAnswer](), 0
     for number, item in enumerate(items):
         tell(number / len(items))
-        answers.append(_asked(speaker, item))
-    if answers and all(answer.failed == 2 for answer in answers):
-        raise EndpointError("the endpoint failed on every question; check url, model and server")
+        answer, reason = _asked(speaker, item)
+        answers.append(answer)
+        in_a_row = in_a_row + 1 if answer.failed == _QUESTIONS else 0
+        if in_a_row == min(_GIVE_UP_AFTER, len(items)):
+            raise EndpointError(
+                f"the endpoint failed on both questions about {in_a_row} codes in a row, the last time with {reason}; "
+                "check url, model and server, and run again: what was answered is kept"
+            )
     parts = [_row(group, members, system) for group, members in _grouped(answers)]
     return ProbeReport((*parts, _row(_ALL, answers, system)), tuple(answers))
 
@@ -276,16 +291,17 @@ class LocalSpeaker:
         return (self._tokenizer.text_of(kept).strip().splitlines() or [""])[0].strip()
 
 
-def _asked(speaker: Speaker, item: ProbeItem) -> ProbeAnswer:
-    said, failed = list[str](), 0
+def _asked(speaker: Speaker, item: ProbeItem) -> tuple[ProbeAnswer, str]:
+    """What is said of a code; why a question failed, the later one if both did."""
+    said, failed, reason = list[str](), 0, ""
     for ask in (speaker.describe, speaker.encode):
         try:
             said.append(ask(item))
-        except RequestFailedError:
+        except RequestFailedError as error:
             said.append("")
-            failed += 1
+            failed, reason = failed + 1, error.reason
     described, encoded = said
-    return ProbeAnswer(item.code, item.title, item.group, described, encoded, failed)
+    return ProbeAnswer(item.code, item.title, item.group, described, encoded, failed), reason
 
 
 def _row(group: str, answers: Sequence[ProbeAnswer], system: CodeSystem) -> ProbeRow:
@@ -310,11 +326,10 @@ def _band_order(group: str) -> tuple[int, str]:
     return (int(first), group) if first.isdigit() else (1_000_000, group)
 
 
-def _chapter(system: CodeSystem, code: str) -> str:
-    ancestors = system.ancestors(code)
-    return ancestors[-1] if ancestors else code
-
-
-def _band(count: int, name: str) -> str:
+def _group(system: CodeSystem, code: str, counts: Mapping[str, int] | None, name: str) -> str:
+    """The code's band where counts are known, else its chapter."""
+    if counts is None:
+        ancestors = system.ancestors(code)
+        return ancestors[-1] if ancestors else code
     bands = FrequencyBands.named(name)
-    return bands.names[bands.band_of(count)]
+    return bands.names[bands.band_of(counts.get(code, 0))]
