@@ -49,7 +49,9 @@ def test_the_full_ablation_is_the_whole_grid() -> None:
 
 
 def test_noise_is_planted_and_cleaned_as_the_rows_say() -> None:
-    for arm in losses_noise.EXPERIMENT.arms["cpu"]:
+    full = losses_noise.EXPERIMENT.arms["full"]
+    assert sum("told" in arm.method for arm in full) == 2
+    for arm in full:
         recipe = arm.load(None)
         assert f"{recipe.corpus.noise:.0%}" in arm.corpus  # type: ignore[union-attr]
         assert (recipe.cleaning is not None) == ("cleaned" in arm.method or "weighed" in arm.method)

@@ -111,12 +111,14 @@ class RobustAsymmetric(Asymmetric):
 
     def negative(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""
-        whole = probability(logits)
+        by_logit = probability(logits)
+        whole = Curve(by_logit.value)  # slopes are by p until the end, where they are multiplied by p' once
         above = whole.above(self.margin, masked=self._is_masked)
-        cost = negative_log(above) if self.margin else surprise(logits)
+        cost = negative_log(above) if self.margin else Curve(surprise(logits).value, 1 / (1 - whole.value))
         if self.third:
             cost = cost + above * self.third - self.third
-        return cost * hill(whole, self.lam) * (above + (self.lam - 1)) * self.focus(above, self.gamma_negative)
+        found = cost * hill(whole, self.lam) * ((above + (self.lam - 1)) * self.focus(above, self.gamma_negative))
+        return Curve(found.value, found.slope * by_logit.slope)
 
 
 class MultiLabelFocalModifier(Asymmetric):

@@ -33,25 +33,37 @@ def table_name(share: float) -> str:
     return f"{share:.0%} of the training codes wrong or missing"
 
 
-def noise_arms(encounters: int, codes: int) -> tuple[Arm, ...]:
-    """Every loss and cleaning at every share of noise; of the largest share also one that is told that share.
+def noise_arms(encounters: int, codes: int, *, told: bool) -> tuple[Arm, ...]:
+    """Every loss and cleaning at every share of noise.
+
+    Where nothing is planted the reference alone is cleaned, to see what that costs.
 
     Args:
         encounters: simulated, all splits together.
         codes: that the simulator draws from.
+        told: the reference is also cleaned by one that is told the share, where it is largest.
     """
-    return tuple(arm for share in PLANTED for arm in _arms(encounters, codes, share))
+    arms = tuple(arm for share in PLANTED for arm in _arms(encounters, codes, share))
+    return (*arms, *_told(encounters, codes, max(PLANTED))) if told else arms
 
 
 def _arms(encounters: int, codes: int, share: float) -> Iterator[Arm]:
-    where = {"corpus.encounters": encounters, "corpus.codes": codes, "corpus.noise": share}
+    where = _corpus(encounters, codes, share)
     for name, loss in LOSSES.items():
         for cleaning, keys in CLEANING.items():
-            yield Arm(table_name(share), name + cleaning, "losses_linear", {**where, **keys, _LOSS: dict(loss)})
-    if share == max(PLANTED):
-        for cleaning in list(CLEANING)[1:]:
-            keys = {**CLEANING[cleaning], _SHARE: share, _LOSS: dict(LOSSES[REFERENCE])}
-            yield Arm(table_name(share), f"{REFERENCE}{cleaning}, share told", "losses_linear", {**where, **keys})
+            if share or not cleaning or name == REFERENCE:
+                yield Arm(table_name(share), name + cleaning, "losses_linear", {**where, **keys, _LOSS: dict(loss)})
+
+
+def _told(encounters: int, codes: int, share: float) -> Iterator[Arm]:
+    where = {**_corpus(encounters, codes, share), _SHARE: share, _LOSS: dict(LOSSES[REFERENCE])}
+    for cleaning in list(CLEANING)[1:]:
+        name = f"{REFERENCE}{cleaning}, share told"
+        yield Arm(table_name(share), name, "losses_linear", {**where, **CLEANING[cleaning]})
+
+
+def _corpus(encounters: int, codes: int, share: float) -> dict[str, object]:
+    return {"corpus.encounters": encounters, "corpus.codes": codes, "corpus.noise": share}
 
 
 EXPERIMENT = Experiment(
@@ -62,5 +74,5 @@ EXPERIMENT = Experiment(
         "tenth of the codes are mistakes unless it is told the share?"
     ),
     reference=REFERENCE,
-    arms={"cpu": noise_arms(2000, 2400), "full": noise_arms(12_500, 2400)},
+    arms={"cpu": noise_arms(2000, 2400, told=False), "full": noise_arms(12_500, 2400, told=True)},
 )
