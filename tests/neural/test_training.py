@@ -1,4 +1,4 @@
-"""The loop against a plain one; schedules, averages, validation, what stops a training and what it says."""
+"""The loop against a plain one; schedules, averages and validation."""
 
 from __future__ import annotations
 
@@ -16,46 +16,36 @@ from torch import Tensor, nn
 from training_pieces import (
     LABELS,
     TinyModel,
+    assert_equal,
     make_config,
     make_encounters,
     make_model,
     make_tokenizer,
     run_script,
+    weights,
 )
 
 from nosology.config import dataclass_from_mapping
 from nosology.config.trainer import TrainerConfig
 from nosology.encoders.transformer import Transformer
-from nosology.errors import ConfigError, CorpusError, ModelError
+from nosology.errors import ConfigError, ModelError
 from nosology.evaluation import evaluate
 from nosology.heads.label_attention import LabelAttention
 from nosology.model import Batch, CodingModel
 from nosology.preprocessing.batching import BatchSize, collate, encode_encounters, plan_epoch
-from nosology.preprocessing.word_tokenizer import WordTokenizer
 from nosology.training.averaging import WeightAverage
-from nosology.training.failures import TrainingError, is_out_of_memory, telling_memory
 from nosology.training.objective import LabelObjective, Targets, binary_cross_entropy, to_batch, to_targets
 from nosology.training.optimizers import build_optimizer
 from nosology.training.processes import block_names, seed_batch
 from nosology.training.schedules import best_at, rate_share, since_best, stale_validations
 from nosology.training.scoring import attended_tokens, predict_scores
 from nosology.training.trainer import Trainer
-from nosology.training.weights import load_weights, save_weights
+from nosology.training.weights import load_weights
 from nosology.types import CodedEncounter, Encounter, GoldCode, Note, SuggestedCode
 
 TRAIN, DEV = make_encounters(60), make_encounters(20, 1, prefix="d")
 TOKENIZER = make_tokenizer(TRAIN)
 TRAINER = Trainer(TOKENIZER, LABELS)
-
-
-def weights(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-
-def assert_equal(first: Mapping[str, Tensor], second: Mapping[str, Tensor], tolerance: float = 0.0) -> None:
-    assert first.keys() == second.keys()
-    for name in first:
-        torch.testing.assert_close(first[name], second[name], atol=tolerance, rtol=0.0)
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
@@ -358,260 +348,3 @@ def test_the_encoder_learns_at_its_own_rate_and_vectors_do_not_decay() -> None:
         parameter.requires_grad_(False)
     with pytest.raises(ConfigError, match="the whole model is frozen"):
         build_optimizer(model, make_config())
-
-
-# --- what stops a training ------------------------------------------------------------------------------------------
-
-
-def test_a_loss_that_is_no_number_stops_with_step_and_encounters(tmp_path: Path) -> None:
-    calls = 0
-
-    def explode(logits: Tensor, targets: Tensor) -> Tensor:
-        nonlocal calls
-        calls += 1
-        return logits.mean() * (float("nan") if calls == 5 else 1.0)
-
-    config = make_config(encounters_per_batch=3, accumulation=2)
-    with pytest.raises(TrainingError) as caught:
-        replace(TRAINER, loss=explode).fit(make_model(TOKENIZER), TRAIN, None, config, tmp_path)
-    encoded = encode_encounters(TRAIN, TOKENIZER, LABELS)
-    size = BatchSize(config.tokens_per_batch, 3)
-    plan = plan_epoch(encoded.tokens.lengths, size, batches_per_step=2, seed=0, epoch=0)
-    ids = ", ".join(encoded.encounter_ids[row] for row in plan.steps[2][0])
-    assert str(caught.value) == (
-        f"the loss became nan at step 3 (epoch 1), encounters {ids}: lower learning_rate (0.01), lengthen "
-        'warmup_steps (0), lower clip_norm (1); set mixed_precision = "no"; the last checkpoint stays, but another '
-        "setting needs another folder"
-    )
-
-
-def test_a_gradient_that_is_no_number_stops_before_the_weights_are_spoilt(tmp_path: Path) -> None:
-    def steep(logits: Tensor, targets: Tensor) -> Tensor:
-        return torch.sqrt((logits - logits.detach()).square()).mean()
-
-    model = make_model(TOKENIZER)
-    before = weights(model)
-    with pytest.raises(TrainingError, match="the gradient became nan at step 1"):
-        replace(TRAINER, loss=steep).fit(model, TRAIN, None, make_config(), tmp_path)
-    assert_equal(weights(model), before)
-
-
-def test_a_lack_of_memory_names_the_option() -> None:
-    config = make_config(tokens_per_batch=8000)
-    for error in (torch.OutOfMemoryError("CUDA out of memory. Tried"), MemoryError()):
-        with pytest.raises(TrainingError) as caught, telling_memory(config, 7000, 4):
-            raise error
-        assert str(caught.value).startswith(
-            "out of memory at a batch of 4 encounters, 7,000 tokens: halve tokens_per_batch (8000) and double "
-            "accumulation, or set gradient_checkpointing = true"
-        )
-    with pytest.raises(TrainingError, match="lower max_tokens"), telling_memory(config, 7000, 1):
-        raise MemoryError
-    with pytest.raises(RuntimeError, match="shapes"), telling_memory(config, 1, 1):
-        raise RuntimeError("shapes differ")
-    assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
-
-
-LITTLE_MEMORY = """
-import resource, sys
-from training_pieces import LABELS, make_config, make_encounters, make_model, make_tokenizer
-from nosology.errors import NosologyError
-from nosology.training.trainer import Trainer
-train = make_encounters(8, longest=400)
-tokenizer = make_tokenizer(train)
-trainer, config = Trainer(tokenizer, LABELS), make_config(tokens_per_batch=99999, epochs=1)
-trainer.fit(make_model(tokenizer), train, None, config, sys.argv[1] + "/enough")  # loads all that is needed
-used = int(open("/proc/self/status").read().split("VmData:")[1].split()[0]) * 1024
-resource.setrlimit(resource.RLIMIT_DATA, (used + 60_000_000, used + 60_000_000))
-try:
-    trainer.fit(make_model(tokenizer, width=2000), train, None, config, sys.argv[1] + "/little")
-except NosologyError as error:
-    print(type(error).__name__, error)
-"""
-
-
-@pytest.mark.slow
-def test_running_out_of_memory_for_real_names_the_option(tmp_path: Path) -> None:
-    process = run_script(LITTLE_MEMORY, str(tmp_path))
-    assert "TrainingError out of memory at a batch of" in process.stdout, process.stderr[-2000:]
-
-
-def test_what_does_not_fit_is_told_before_long_work(tmp_path: Path) -> None:
-    def refused(kind: type[Exception], match: str, model: nn.Module | None = None, **options: Any) -> None:
-        trainer = options.pop("trainer", TRAINER)
-        train, dev = options.pop("train", TRAIN), options.pop("dev", DEV)
-        with pytest.raises(kind, match=match):
-            trainer.fit(model or make_model(TOKENIZER), train, dev, make_config(**options), tmp_path / "run")
-        assert not (tmp_path / "run").exists()
-
-    refused(
-        ConfigError,
-        r"metric 'micro.f2' is no figure of the evaluation report; did you mean micro.f1",
-        metric="micro.f2",
-    )
-    refused(ConfigError, "gradient_checkpointing needs a transformer", gradient_checkpointing=True)
-    refused(ConfigError, 'mixed_precision = "fp16" needs a GPU', mixed_precision="fp16")
-    refused(ConfigError, "the model scores 7 labels, the label list has 8", make_model(TOKENIZER, labels=7))
-    refused(ConfigError, r"the tokenizer does not match the model: it has \d+ ids", TinyModel(5))
-    refused(ConfigError, "names a code twice", trainer=Trainer(TOKENIZER, ("C01",) * 8))
-    refused(CorpusError, "no coded encounter", train=[replace(one, codes=None) for one in TRAIN])
-    refused(CorpusError, "no training encounter carries a code", trainer=Trainer(TOKENIZER, tuple("ABCDEFGH")))
-    refused(CorpusError, "no encounter has a token", train=[replace(TRAIN[0], notes=(Note("n", "--"),))])
-    refused(CorpusError, "no gold codes to evaluate against", dev=[replace(DEV[0], codes=None)])
-
-
-@pytest.mark.parametrize("package", ["tensorboard", "mlflow"])
-def test_a_missing_tracker_names_its_package(tmp_path: Path, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    for name in ("torch.utils.tensorboard", "mlflow", "mlflow.tracking"):
-        monkeypatch.setitem(sys.modules, name, None)
-    config = make_config(tracking=(package,))
-    with pytest.raises(ConfigError, match=f"needs a package: pip install {package}"):
-        TRAINER.fit(make_model(TOKENIZER), TRAIN, DEV, config, tmp_path)
-
-
-def test_no_message_and_no_file_holds_note_text(tmp_path: Path) -> None:
-    canary = "zyxcanaryxyz"
-    train = [replace(one, notes=(Note(one.notes[0].note_id, f"{canary} {one.notes[0].text}"),)) for one in TRAIN]
-
-    def explode(logits: Tensor, targets: Tensor) -> Tensor:
-        return logits.mean() * float("inf")
-
-    model = make_model(TOKENIZER)
-    TRAINER.fit(model, train, DEV, make_config(epochs=1), tmp_path)
-    with pytest.raises(TrainingError) as caught:
-        replace(TRAINER, loss=explode).fit(model, train, DEV, make_config(epochs=1), tmp_path / "other")
-    assert canary not in str(caught.value)
-    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
-    assert written
-    assert not any(canary.encode() in content for content in written)
-
-
-# --- weights, scores, dry run ---------------------------------------------------------------------------------------
-
-
-def test_weights_of_another_model_and_damaged_files_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "weights.safetensors"
-    model = make_model(TOKENIZER)
-    save_weights(model, path)
-    with pytest.raises(ModelError, match=r"head.queries is \[8, 16\] there, \[5, 16\] here"):
-        load_weights(make_model(TOKENIZER, labels=5), path)
-    with pytest.raises(ModelError, match=r"it has bias and|it lacks"):
-        load_weights(nn.Linear(2, 2), path)
-    path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(ModelError, match="not a safetensors file"):
-        load_weights(model, path)
-    import pickle
-
-    path.write_bytes(pickle.dumps({"a": 1}))
-    with pytest.raises(ModelError, match="not a safetensors file"):
-        load_weights(model, path)
-    with pytest.raises(ModelError, match="is missing"):
-        load_weights(model, tmp_path / "none.safetensors")
-
-
-def test_shared_weights_are_written_once_and_stay_shared(tmp_path: Path) -> None:
-    class Tied(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
-            self.second.weight = self.first.weight
-
-    model, other = Tied(), Tied()
-    save_weights(model, tmp_path / "w")
-    load_weights(other, tmp_path / "w")
-    assert torch.equal(model.second.weight, other.second.weight)
-    assert other.second.weight is other.first.weight
-
-
-def test_scores_come_as_a_stream_in_order_and_do_not_depend_on_the_batch() -> None:
-    model, read = make_model(TOKENIZER), 0
-    empty = Encounter("empty", (Note("n", "  "),))
-
-    def stream() -> Any:
-        nonlocal read
-        for encounter in [*DEV, empty, *TRAIN]:
-            read += 1
-            yield encounter
-
-    size = BatchSize(200, 2)
-    found = predict_scores(model, stream(), TOKENIZER, size=size)
-    first = next(found)
-    assert read < 60
-    every = [first, *found]
-    assert [one.encounter_id for one in every] == [one.encounter_id for one in [*DEV, empty, *TRAIN]]
-    assert not len(every[len(DEV)].scores)
-    alone = next(predict_scores(model, DEV[3:4], TOKENIZER))
-    assert np.allclose(every[3].scores, alone.scores, atol=1e-6)
-    some = next(predict_scores(model, DEV[3:4], TOKENIZER, labels=[6, 2]))
-    assert some.labels.tolist() == [6, 2]
-    assert np.allclose(some.scores, alone.scores[[6, 2]], atol=1e-6)
-    best = next(predict_scores(model, DEV[3:4], TOKENIZER, top=3))
-    assert best.labels.tolist() == np.argsort(-alone.scores)[:3].tolist()
-    with pytest.raises(ConfigError, match="no candidate labels"):
-        next(predict_scores(model, DEV, TOKENIZER, labels=[]))
-
-
-STREAMED = """
-import resource
-import torch
-from torch import nn
-from training_pieces import make_config, make_encounters, make_tokenizer
-from nosology.model import HeadOutput
-from nosology.preprocessing.batching import BatchSize, encode_encounters
-from nosology.training.objective import LabelObjective, TrainedModel
-from nosology.training.processes import open_accelerator
-from nosology.training.validation import score_top
-
-class Wide(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.linspace(-1, 1, 30_000))
-    def forward(self, batch, labels=None):
-        return HeadOutput(batch.token_ids.float().mean(dim=1)[:, None] * self.weight)
-
-encounters = make_encounters(3000)
-encoded = encode_encounters(encounters, make_tokenizer(encounters), ["x"])
-model, accelerator = TrainedModel(Wide(), LabelObjective()), open_accelerator(make_config())
-few = encode_encounters(encounters[:100], make_tokenizer(encounters), ["x"])
-score_top(model, few, BatchSize(4000, 32), 100, accelerator)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-found = score_top(model, encoded, BatchSize(4000, 32), 100, accelerator)
-grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-print("GROWN", grown / 1024, *found.scores.shape, int(found.labels[0, 0]))
-"""
-
-
-def test_validation_holds_no_matrix_of_encounters_by_labels() -> None:
-    process = run_script(STREAMED)
-    assert process.returncode == 0, process.stderr[-2000:]
-    grown, rows, columns, best = process.stdout.split("GROWN ")[1].split()
-    assert (rows, columns, best) == ("3000", "100", "29999")
-    assert float(grown) < 60  # MB; the matrix would have 343
-
-
-def test_a_dry_run_counts_and_leaves_the_model_alone() -> None:
-    model = make_model(TOKENIZER)
-    before = weights(model)
-    config = make_config(averaging=0.9, max_tokens=20)
-    found = TRAINER.dry_run(model, TRAIN, DEV, config)
-    assert_equal(weights(model), before)
-    learning = sum(parameter.numel() for parameter in model.parameters())
-    assert found.parameters == found.trainable == learning
-    assert found.weights_bytes == found.gradients_bytes == found.averages_bytes == 4 * learning
-    assert found.optimizer_bytes == 8 * learning
-    encoded = encode_encounters(TRAIN, TOKENIZER, LABELS, max_tokens=20)
-    plan = plan_epoch(encoded.tokens.lengths, BatchSize(400, 8), batches_per_step=1, seed=0, epoch=0)
-    assert (found.steps_per_epoch, found.tokens) == (len(plan), encoded.tokens.lengths.sum())
-    assert found.cut == encoded.counts.truncated > 0
-    assert found.activations_bytes > 8 * 20 * 16 * 4
-    assert found.seconds > found.seconds_per_step > 0
-    assert f"{learning:,}, of which {learning:,} learn" in found.describe()
-
-
-def test_a_tokenizer_of_another_training_may_not_be_smaller_by_chance(tmp_path: Path) -> None:
-    small = WordTokenizer((*TOKENIZER.words[:-2],))
-    TRAINER.fit(make_model(TOKENIZER), TRAIN, DEV, make_config(epochs=1), tmp_path)
-    with pytest.raises(ModelError, match="another tokenizer"):
-        Trainer(small, LABELS).fit(make_model(TOKENIZER), TRAIN, DEV, make_config(epochs=1), tmp_path)

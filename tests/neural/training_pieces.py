@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -107,6 +108,17 @@ def make_laat(tokenizer: WordTokenizer) -> CodingModel:
     return CodingModel(
         BiLstm(words, 6, size=5, segment_tokens=7), LabelAttention(10, len(LABELS), attention_size=4, std=0.3)
     )
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of them."""
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def assert_equal(first: Mapping[str, Tensor], second: Mapping[str, Tensor], tolerance: float = 0.0) -> None:
+    assert first.keys() == second.keys()
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], atol=tolerance, rtol=0.0)
 
 
 def make_config(**options: Any) -> TrainerConfig:
