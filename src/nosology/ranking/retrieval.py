@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from nosology.knowledge.base import Expression, Source
 from nosology.knowledge.stream import TokenStream
-from nosology.knowledge.term_index import IDLE, SIDES, TermIndex, term_concepts
-from nosology.knowledge.translation import Cognates, Meanings, Phrase, learn_translations
+from nosology.knowledge.term_index import IDLE, SIDES, TermIndex
+from nosology.knowledge.translation import Cognates, Meanings, learn_translations
 from nosology.preprocessing.assertion import PRECEDENCE
 from nosology.ranking.categories import CATEGORY, number_categories
 from nosology.ranking.detector import SpanDetector
 from nosology.ranking.label_forms import candidate_labels
 from nosology.ranking.postings import Postings
-from nosology.ranking.source import Arrays, Mention, SourceOutput, TrainingExample, TrainingSet
+from nosology.ranking.source import Arrays, Mention, SourceOutput, TrainingSet
 from nosology.ranking.term_matches import (
     Matches,
     agreement,
@@ -36,6 +36,7 @@ from nosology.ranking.term_matches import (
     rivals,
     sides_of_windows,
 )
+from nosology.ranking.translation_pairs import translation_pairs
 from nosology.ranking.windows import Cover, Readings, TermCover, Windows, cut_windows
 from nosology.types import Assertion
 
@@ -50,7 +51,6 @@ _PARENT = 5
 _LEAST_RARITY = 0.3
 _BOOST = 1.5
 """IBM model 1 spreads what a word means over all words of a title: the likeliest means more than its probability."""
-_TERMS_PER_PHRASE = 4
 _REMEMBERED = 200_000
 """Words whose meanings are kept; a service that runs for months meets ever new ones."""
 _RANK_OF = {assertion: rank for rank, assertion in enumerate(PRECEDENCE)}
@@ -173,7 +173,7 @@ class RetrievalSource:
             codes,
             _label_postings(entries, sets, codes),
             dict(sorted(counts.items())),
-            learn_translations(_pairs(training.examples, index, label_of)),
+            learn_translations(translation_pairs(training.examples, index, label_of)),
             detector,
         )
 
@@ -395,43 +395,3 @@ def _label_postings(entries: Mapping[tuple[int, str], int], sets: list[int], cod
         table[:, 2].astype(np.float32),
         len(codes),
     )
-
-
-def _pairs(
-    examples: Iterable[TrainingExample], index: TermIndex, label_of: Mapping[str, str]
-) -> Counter[tuple[Phrase, Phrase]]:
-    """Evidence with a term of its code, and terms of other languages than English with English ones of their code."""
-    sets = _sets_of_labels(index, label_of)
-    pairs = Counter[tuple[Phrase, Phrase]]()
-    for example in examples:
-        for gold in example.codes:
-            targets = [index.key(number) for number in sets.get(gold.code, ())[:1]]
-            for evidence in gold.evidence:
-                words = [example.stream.words[place] for place in example.stream.indices_of(evidence)]
-                phrase = term_concepts(words, example.stream.language)
-                pairs.update((phrase, target) for target in targets)
-    language = next((example.stream.language for example in examples), "en")
-    if language != "en":
-        pairs.update(_bilingual_pairs(index, language, index.keys_of_codes()))
-    return pairs
-
-
-def _sets_of_labels(index: TermIndex, label_of: Mapping[str, str]) -> dict[str, list[int]]:
-    """By label, its sets that have English terms, the most complete first."""
-    found = defaultdict[str, set[int]](set)
-    for owner, code in zip(index.owners.tolist(), index.codes, strict=True):
-        if code in label_of and "en" in index.languages[owner]:
-            found[label_of[code]].add(owner)
-    lengths = np.diff(index.pointers).tolist()
-    return {label: sorted(sets, key=lambda number: (-lengths[number], number)) for label, sets in found.items()}
-
-
-def _bilingual_pairs(
-    index: TermIndex, language: str, sets_of_codes: Mapping[str, list[int]]
-) -> Iterator[tuple[Phrase, Phrase]]:
-    for sets in sets_of_codes.values():
-        foreign = [number for number in sets if language in index.languages[number]]
-        english = [number for number in sets if "en" in index.languages[number]]
-        for number in foreign:
-            for other in english[:_TERMS_PER_PHRASE]:
-                yield index.key(number), index.key(other)
