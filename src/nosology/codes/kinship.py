@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from nosology.codes.systems import SYSTEMS, open_code_system
+from nosology.codes.formats import SYSTEMS
+from nosology.codes.systems import open_code_system
 
 
 class Kinship:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
+from nosology.codes.entries import CodeEntry, CodeHit, CodeTerm
 from nosology.codes.formats import SYSTEMS, format_code, has_code_shape, printable
 from nosology.codes.tables import Release
 from nosology.errors import CodeError
@@ -31,51 +32,6 @@ WHERE node.code = ? AND other.id <> node.id ORDER BY other.id"""
 
 _BEGINNING = """SELECT code, description, billable FROM node
 WHERE code >= ? AND code < ? AND kind NOT IN ('chapter', 'block') ORDER BY length(code), code LIMIT ?"""
-
-
-@dataclass(frozen=True, slots=True)
-class CodeEntry:
-    """What is known of one code or heading.
-
-    Args:
-        code: formatted; a range (``A00-A09``) for chapters and blocks.
-        system: its code system.
-        description: the full title, empty where the tables have none.
-        kind: ``chapter``, ``block``, ``category``, ``stem`` or ``code``.
-        billable: whether it can be billed on the system's date (the newest release without one).
-        parent: the code above it, ``None`` at the top.
-        valid_from: first day of the oldest table that has it, if an older table lacks it; ``None`` = not known.
-        valid_to: the last day before a table that lacks it; ``None`` = no end known.
-        title_source: ``official``, ``composed`` (parent's title and 7th character), ``derived`` (what the titles below
-            share) or empty.
-    """
-
-    code: str
-    system: str
-    description: str
-    kind: str
-    billable: bool
-    parent: str | None
-    valid_from: date | None
-    valid_to: date | None
-    title_source: str = "official"
-
-
-class CodeTerm(NamedTuple):
-    """A further wording of a code: an inclusion term, an includes note or a short title."""
-
-    code: str
-    text: str
-    source: str
-
-
-class CodeHit(NamedTuple):
-    """One result of a search; a higher score is better, and scores compare within one search only."""
-
-    code: str
-    description: str
-    billable: bool
-    score: float
 
 
 class CodeSystem:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nosology.codes.systems import CodeEntry, CodeSystem
+from nosology.codes.entries import CodeEntry
+from nosology.codes.systems import CodeSystem
 from nosology.evaluation.judgements import Bools, Ints, Judgements
 from nosology.evaluation.metrics import Counts, Scores, micro
 
