@@ -1,4 +1,4 @@
-"""For every area: where real data lies, if it lies anywhere; shapes of tensors are checked at run time."""
+"""For every area: where real data lies, if anywhere; shapes of tensors are checked; no example has a deadline."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes tells how busy the machine is, not whether the property holds.
+settings.register_profile("whatever the load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("whatever the load")
 
 if find_spec("jaxtyping") and find_spec("beartype"):
     import jaxtyping
