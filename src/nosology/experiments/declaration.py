@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +14,7 @@ from nosology.config import AnySimulatedConfig, CodiespConfig, Recipe, load_reci
 from nosology.errors import ConfigError
 from nosology.experiments import declared
 from nosology.experiments.overrides import override
+from nosology.experiments.score_table import FIGURES
 from nosology.shipped_recipes import find_recipe
 
 Size = Literal["cpu", "full"]
@@ -56,6 +57,28 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What a paper says of two methods; the written results mark it held, not held or undecided.
+
+    Args:
+        text: what it says, with its place in the paper.
+        better, worse: methods of one table.
+        figure: in which the first has more; its dotted name.
+        corpus: the table; left out, every table that has both methods.
+    """
+
+    text: str
+    better: str
+    worse: str
+    figure: str = "micro.f1"
+    corpus: str | None = None
+
+    def stands_in(self, corpus: str, methods: Container[str]) -> bool:
+        """Whether a table of these methods can judge it."""
+        return self.corpus in (None, corpus) and self.better in methods and self.worse in methods
+
+
+@dataclass(frozen=True, slots=True)
 class Experiment:
     """A question, and the arms that answer it.
 
@@ -67,6 +90,9 @@ class Experiment:
         split: what is scored; learnt from is ``train``.
         bands: frequency bands of the tables by band: ``codiesp`` or ``published``.
         bands_on: other bands for some corpora.
+        claims: of papers, judged at each size that has their methods.
+        figures: columns of the tables, dotted names and headings.
+        areas: whether areas under the ROC curve are written, too; of lists that leave codes out they are estimates.
     """
 
     title: str
@@ -76,6 +102,9 @@ class Experiment:
     split: str = "dev"
     bands: str = "codiesp"
     bands_on: Mapping[str, str] = field(default_factory=dict[str, str])
+    claims: tuple[Claim, ...] = ()
+    figures: Mapping[str, str] = field(default_factory=lambda: FIGURES)
+    areas: bool = False
 
     def __post_init__(self) -> None:
         for size, arms in self.arms.items():
@@ -85,6 +114,19 @@ class Experiment:
             for corpus in dict.fromkeys(arm.corpus for arm in arms):
                 if self.reference not in [arm.method for arm in arms if arm.corpus == corpus]:
                     raise ConfigError(f"{self.title}: no arm {self.reference!r} on {corpus}, size {size}")
+        for claim in self.claims:
+            if not any(claim.stands_in(corpus, methods) for corpus, methods in self._tables()):
+                raise ConfigError(
+                    f"{self.title}: no table has both methods of a claim: {claim.better!r}, {claim.worse!r}"
+                )
+
+    def _tables(self) -> list[tuple[str, list[str]]]:
+        """The methods of every table of every size."""
+        return [
+            (corpus, [arm.method for arm in arms if arm.corpus == corpus])
+            for arms in self.arms.values()
+            for corpus in dict.fromkeys(arm.corpus for arm in arms)
+        ]
 
 
 def experiment_names() -> list[str]:

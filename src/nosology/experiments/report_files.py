@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from nosology.experiments.claims import claims_markdown
 from nosology.experiments.clock import duration
 from nosology.experiments.runner import Results
 from nosology.experiments.table_formats import to_csv, to_latex, to_markdown
@@ -44,15 +45,28 @@ def page_of(results: Results) -> str:
 {results.experiment.question} Size `{request.size}`, seeds {", ".join(map(str, request.seeds))}. {sizes}.
 
 {to_markdown(results.tables)}
-## Runs
+{claims_markdown(results.claims, request.plan.level)}{_areas(results)}## Runs
 
 Training is wall time, lowest to highest seed, on a machine that may have been busy. The config hash is of the recipe
 and the first seed, the data hash of all encounters.
 
 {_runs(results)}
-{_choices(results)}
+{_choices(results)}{_remarks(results)}
 Made by `nosology experiment {request.name} --size {request.size} --seeds {",".join(map(str, request.seeds))}`.
 """
+
+
+def _areas(results: Results) -> str:
+    rows = [
+        f"| {one.corpus}: {method} | {micro:.3f} | {macro:.3f} |"
+        for one in results.scores
+        for method, (micro, macro) in one.areas.items()
+    ]
+    if not rows:
+        return ""
+    head = ["## Areas under the ROC curve", "", "| run | micro | macro |", "| --- | ---: | ---: |"]
+    note = "Means over seeds. A code that a list leaves out counts as scored below all that are listed."
+    return "\n".join([*head, *rows, "", note, "", ""])
 
 
 def _runs(results: Results) -> str:
@@ -82,6 +96,16 @@ def _choices(results: Results) -> str:
         values = ", ".join(f"`{key}` {value}" for key, value in results.chosen.get(arm.name, {}).items())
         lines += [f"* {arm.corpus}: {arm.method}: {values}"] if values else []
     return "\n" + "\n".join(["Chosen by micro-F1 on a fifth of the training split:", "", *lines]) + "\n"
+
+
+def _remarks(results: Results) -> str:
+    """What methods say of their training with the first seed."""
+    lines = [
+        f"* {arm.corpus}: {arm.method}: {remark}"
+        for arm in results.arms
+        for remark in results.runs[arm.name][0].facts.remarks
+    ]
+    return "\n" + "\n".join(["Of the trainings with the first seed:", "", *lines]) + "\n" if lines else ""
 
 
 def _range(ordered: list[str]) -> str:

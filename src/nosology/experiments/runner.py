@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from nosology import __version__
@@ -11,7 +11,9 @@ from nosology.config import AnySimulatedConfig, CorpusConfig, Recipe
 from nosology.corpora import open_corpus
 from nosology.errors import ConfigError, CorpusError
 from nosology.evaluation import BootstrapPlan, count_codes, judge_predictions
+from nosology.evaluation.area_metrics import macro_auc, micro_auc
 from nosology.experiments.choosing import Chosen, choose_settings
+from nosology.experiments.claims import JudgedClaim, judge_claims
 from nosology.experiments.declaration import Arm, Experiment, Size
 from nosology.experiments.grid import Row, run_grid
 from nosology.experiments.runs import Material, Progress, Run, code_digest
@@ -55,6 +57,8 @@ class CorpusScores:
         train, scored: encounters.
         overall: all figures.
         by_band: micro-F1 by training frequency; ``None`` where no code was seen.
+        claims: those that its methods can judge.
+        areas: under the ROC curve by method: micro and macro, means over seeds; empty where not asked for.
     """
 
     corpus: str
@@ -62,6 +66,8 @@ class CorpusScores:
     scored: int
     overall: ScoreTable
     by_band: ScoreTable | None
+    claims: tuple[JudgedClaim, ...] = ()
+    areas: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
     @property
     def tables(self) -> list[ScoreTable]:
@@ -94,6 +100,10 @@ class Results:
     def tables(self) -> list[ScoreTable]:
         return [table for one in self.scores for table in one.tables]
 
+    @property
+    def claims(self) -> list[JudgedClaim]:
+        return [claim for one in self.scores for claim in one.claims]
+
     def to_dict(self) -> dict[str, object]:
         """Plain dicts, lists, numbers and strings; no path of this machine."""
         runs = [
@@ -117,6 +127,12 @@ class Results:
             "nosology": __version__,
             "code": code_digest(),
             "tables": [table.to_dict() for table in self.tables],
+            "claims": [claim.to_dict() for claim in self.claims],
+            "areas": [
+                {"corpus": one.corpus, "method": method, "micro.auc": micro, "macro.auc": macro}
+                for one in self.scores
+                for method, (micro, macro) in one.areas.items()
+            ],
             "runs": runs,
         }
 
@@ -188,6 +204,14 @@ def _score(
         for arm in arms
     ]
     corpus, split, reference = arms[0].corpus, experiment.split, experiment.reference
-    overall = overall_table(systems, reference, setting, f"{corpus} ({split})")
+    overall = overall_table(systems, reference, setting, f"{corpus} ({split})", experiment.figures)
     by_band = band_table(systems, reference, setting, f"{corpus} ({split}): micro-F1 by training frequency")
-    return CorpusScores(corpus, len(material.train), len(material.scored), overall, by_band)
+    claims = judge_claims(experiment.claims, systems, setting, corpus)
+    areas = {system.name: _areas(system) for system in systems} if experiment.areas else {}
+    return CorpusScores(corpus, len(material.train), len(material.scored), overall, by_band, claims, areas)
+
+
+def _areas(system: System) -> tuple[float, float]:
+    judged = system.judged
+    micro, macro = ([area(one).value for one in judged] for area in (micro_auc, macro_auc))
+    return sum(micro) / len(micro), sum(macro) / len(macro)

@@ -21,7 +21,7 @@ from typing import Any
 
 import nosology
 from nosology.coder import Coder
-from nosology.config import AnySimulatedConfig, Recipe, to_toml
+from nosology.config import AnySimulatedConfig, LlmModelConfig, Recipe, to_toml
 from nosology.errors import ConfigError, PredictionsError
 from nosology.evaluation import Predictions, read_predictions, write_predictions
 from nosology.types import CodedEncounter, Corpus
@@ -75,9 +75,10 @@ class RunFacts:
         config: of the recipe and the seed alone.
         data: of the encounters learnt from and scored.
         threshold: probability from which its coder assigns.
-        train_seconds: of ``Coder.fit``, wall time.
+        train_seconds: of ``Coder.fit``, wall time; of reading alone where another row trained the model.
         notes_per_second: of ``Coder.code``, one note after another.
         machine: where.
+        remarks: of the training, a line each.
     """
 
     recipe: str
@@ -89,6 +90,7 @@ class RunFacts:
     train_seconds: float
     notes_per_second: float
     machine: Machine
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +152,28 @@ def run_or_reuse(name: str, recipe: Recipe, material: Material, *, seed: int, wo
         return known
     _make_folder(folder)
     started = time.perf_counter()
-    coder = Coder.fit(material.train, recipe, seed=seed, progress=progress)
+    trained = _trained(recipe, material, seed, work)
+    coder = Coder.fit(material.train, recipe, seed=seed, progress=progress, work=trained)
     train_seconds = time.perf_counter() - started
     started = time.perf_counter()
     coded = list(_counted(coder.code_many(material.scored), len(material.scored), progress))
     speed = len(material.scored) / (time.perf_counter() - started)
-    facts = RunFacts(name, seed, mark, config, material.digest, coder.threshold, train_seconds, speed, Machine.here())
+    here, told = Machine.here(), coder.training_remarks
+    facts = RunFacts(name, seed, mark, config, material.digest, coder.threshold, train_seconds, speed, here, told)
     _write_run(folder, facts, coded)
     return Run(facts, folder, reused=False)
+
+
+def _trained(recipe: Recipe, material: Material, seed: int, work: Path) -> Path | None:
+    """The folder of a training whose model can be read in several ways: rows that differ in the reading share it."""
+    model = recipe.model
+    if not isinstance(model, LlmModelConfig) or model.llm.task != "cmp":
+        return None
+    alike = replace(recipe, model=replace(model, llm=replace(model.llm, reading="auto", mixing="binary")))
+    mark = _digest(str(seed), to_toml(without_path(alike)), material.digest, code_digest(), *_library_versions())
+    folder = work / "trained" / mark[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _digest(*parts: str) -> str:
@@ -222,7 +238,8 @@ def _read_run(folder: Path, mark: str) -> Run | None:
     try:
         values: dict[str, Any] = json.loads((folder / _FACTS).read_bytes())
         machine = Machine(**values.pop("machine"))
-        run = Run(RunFacts(**values, machine=machine), folder, reused=True)
+        remarks = tuple(map(str, values.pop("remarks", ())))
+        run = Run(RunFacts(**values, machine=machine, remarks=remarks), folder, reused=True)
         return run if run.facts.fingerprint == mark and run.predictions() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, PredictionsError):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -51,7 +52,7 @@ from nosology.training.dry_run import DryRun
 from nosology.training.scoring import pad_tokens
 from nosology.training.trainer import Trainer, TrainResult
 from nosology.training.weights import load_tensors, put_weights, save_tensors, weights_of
-from nosology.types import Encounter
+from nosology.types import Encounter, Note
 
 _DESCRIPTION_TOKENS = 64
 
@@ -352,7 +353,13 @@ def _tokenizer(config: LlmConfig, encounters: Sequence[Encounter]) -> SubwordTok
     backbone = config.backbone
     if isinstance(backbone, PretrainedBackboneConfig):
         return tokenizer_of(backbone.name)
-    return SubwordTokenizer.fit(encounters, algorithm="byte_bpe", vocabulary_size=backbone.vocabulary_size, lower=False)
+    read = chain(encounters, map(_as_answer, encounters))
+    return SubwordTokenizer.fit(read, algorithm="byte_bpe", vocabulary_size=backbone.vocabulary_size, lower=False)
+
+
+def _as_answer(encounter: Encounter) -> Encounter:
+    """What is to be written of an encounter: a code that notes do not name would be spelt digit by digit."""
+    return Encounter(encounter.encounter_id, (Note("answer", "; ".join(sorted(encounter.code_set))),))
 
 
 def _check_gpu(config: LlmConfig) -> None:
@@ -392,7 +399,7 @@ def _stored_backbone(config: LlmConfig, described: Mapping[str, Any], folder: Mo
 
 
 def _encounter_of(stream: TokenStream) -> Encounter:
-    return Encounter(stream.encounter_id, tuple(document.note for document in stream.documents))
+    return Encounter(stream.encounter_id, stream.encounter.notes)
 
 
 def told_cut(counts: TruncationCounts, window: int) -> str | None:
