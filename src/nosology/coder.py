@@ -173,7 +173,7 @@ class Coder:
             self._suggest(code, -negative, abstained, seen, stream, found.mentions)
             for negative, code in sorted(zip((-probabilities).tolist(), found.codes, strict=True))
         )
-        return CodedEncounter(encounter.encounter_id, tuple(codes), abstained)
+        return CodedEncounter(encounter.encounter_id, tuple(codes), abstained, found.failed)
 
     def code_many(self, encounters: Iterable[Encounter]) -> Iterator[CodedEncounter]:
         """Code encounters one after another."""

@@ -35,11 +35,13 @@ class Prediction:
         codes: its candidates, no code twice, in any order.
         scores: in [0, 1], not calibrated; float64 ``[candidate]``.
         mentions: by code, the words that speak for it, where the predictor can point at any.
+        failed: why nothing could be said, never note text; empty where something could.
     """
 
     codes: Sequence[str]
     scores: NDArray[np.float64]
     mentions: Mapping[str, Sequence[Mention]]
+    failed: str = ""
 
 
 class Predictor(Protocol):

@@ -197,11 +197,14 @@ class CodedEncounter:
         encounter_id: the encounter's id.
         codes: assigned codes and the candidates below the threshold.
         abstained: no candidate reached the floor below which the coder says nothing.
+        failed: why the coder could not read it (a server that did not answer), never note text; empty where it could.
+            An encounter that failed has no codes, and whether it should have some is not known.
     """
 
     encounter_id: str
     codes: tuple[SuggestedCode, ...]
     abstained: bool = False
+    failed: str = ""
 
     @property
     def assigned(self) -> tuple[SuggestedCode, ...]:

@@ -40,7 +40,7 @@ def coded_encounters(draw: st.DrawFn) -> CodedEncounter:
         SuggestedCode(code, "", p, draw(st.booleans()), tuple(draw(st.lists(spans(), max_size=2))))
         for code, p in zip(codes, probabilities, strict=True)
     )
-    return CodedEncounter(draw(st.text(min_size=1, max_size=8)), tuple(suggested))
+    return CodedEncounter(draw(st.text(min_size=1, max_size=8)), tuple(suggested), failed=draw(st.text(max_size=3)))
 
 
 @given(st.lists(coded_encounters(), min_size=1, max_size=4, unique_by=lambda c: c.encounter_id), st.booleans())

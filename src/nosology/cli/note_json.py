@@ -3,7 +3,8 @@
     {"id": "note1", "abstained": false, "codes": [{"code": "I10", "system": "icd10cm", "description": "...",
      "probability": 0.93, "assigned": true, "evidence": [{"note_id": "note1", "start": 10, "end": 22}]}]}
 
-``nosology.evaluation.read_predictions`` reads it. It holds no note text.
+A note that could not be coded also has ``"failed": "..."``, the reason. ``nosology.evaluation.read_predictions`` reads
+it. It holds no note text.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from nosology.whole_files import writing_file
 def json_line(coded: CodedEncounter) -> str:
     """One coded note as one line of JSON, without the line's end."""
     codes = [_code(suggested) for suggested in coded.codes]
-    return json.dumps({"id": coded.encounter_id, "abstained": coded.abstained, "codes": codes}, ensure_ascii=False)
+    failed = {"failed": coded.failed} if coded.failed else {}
+    line = {"id": coded.encounter_id, "abstained": coded.abstained, **failed, "codes": codes}
+    return json.dumps(line, ensure_ascii=False)
 
 
 def _code(suggested: SuggestedCode) -> dict[str, object]:

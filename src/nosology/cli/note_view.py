@@ -69,6 +69,8 @@ def _has_colours(console: Console) -> bool:
 def _title(coded: CodedEncounter) -> Text:
     count = len(coded.assigned)
     said = "no code is likely enough to be said" if coded.abstained else f"{count} code{'' if count == 1 else 's'}"
+    if coded.failed:
+        said = f"not coded: {coded.failed}"
     return Text.assemble((_printable(coded.encounter_id), "bold"), f" · {said}")
 
 

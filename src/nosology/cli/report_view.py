@@ -189,6 +189,11 @@ def _footnote(report: EvaluationReport) -> Text:
         f"All codes: the {counts.label_space:,} that training, gold or assignments mention; "
         f"{counts.labels_in_split:,} of them are in the split."
     ]
+    if counts.encounters_failed:
+        lines.append(
+            f"Failed, and scored as without codes: {plural(counts.encounters_failed, 'encounter')}; code again for "
+            "figures of the coder alone."
+        )
     if plan is not None:
         lines.append(
             f"Intervals: {100 * plan.level:g} %, over {plural(counts.groups, _group_noun(report))}; macro averages by "

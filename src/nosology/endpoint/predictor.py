@@ -125,7 +125,7 @@ class EndpointPredictor:
         return "; ".join(told) if told else None
 
     def predict(self, stream: TokenStream) -> Prediction:
-        """Candidates and scores; none at all where the server failed on this note, which ``tally`` keeps.
+        """Candidates and scores; none where the server failed on this note, which is told and kept by ``tally``.
 
         Raises:
             EndpointError: the server cannot be used, or note after note fails.
@@ -135,7 +135,7 @@ class EndpointPredictor:
             prediction = self._ask(stream)
         except RequestFailedError as error:
             self._mark(stream.encounter_id, error)
-            return Prediction([], np.zeros(0), {})
+            return Prediction([], np.zeros(0), {}, error.reason)
         self.tally.in_a_row = 0
         return prediction
 
@@ -173,7 +173,7 @@ class EndpointPredictor:
         for number, example in enumerate(examples):
             task.tell("asking the endpoint", number / len(examples))
             found = self.predict(example.stream)
-            if example.stream.encounter_id in self.tally.failed:
+            if found.failed:
                 continue
             gold_count += len(example.code_set)
             scores += found.scores.tolist()

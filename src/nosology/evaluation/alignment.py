@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -51,12 +52,13 @@ def judge_aligned(
     encounters: Sequence[Encounter], coded: Sequence[CodedEncounter], train_counts: Mapping[str, int] | None
 ) -> Judgements:
     """Judge predictions that stand in the order of their encounters."""
-    return judge_codes(
+    judged = judge_codes(
         [e.encounter_id for e in encounters],
         [e.code_set for e in encounters],
         ([(s.code, s.probability, s.assigned) for s in c.codes] for c in coded),
         label_space=() if train_counts is None else sorted(train_counts),
     )
+    return replace(judged, failed=frozenset(c.encounter_id for c in coded if c.failed))
 
 
 def judge_file(
@@ -97,7 +99,7 @@ def judge_file(
     sizes = [len(numbers) for numbers, _ in ordered]
     gold = [(row, columns.index[code]) for row, e in enumerate(checked) for code in e.code_set]
     pairs = np.array(gold, dtype=np.int64).reshape(-1, 2)
-    return judge(
+    judged = judge(
         tuple(row_of),
         tuple(columns.index),
         candidates=(np.repeat(np.arange(len(checked)), sizes), np.concatenate([numbers for numbers, _ in ordered])),
@@ -105,6 +107,7 @@ def judge_file(
         assigned=np.concatenate([scored.assigned for _, scored in ordered]),
         gold=(pairs[:, 0], pairs[:, 1]),
     )
+    return replace(judged, failed=frozenset(scored.encounter_id for _, scored in ordered if scored.failed))
 
 
 class _Columns:

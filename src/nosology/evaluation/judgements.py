@@ -39,6 +39,7 @@ class Judgements:
         gold_rank: 1-based position of each gold pair in its row's list of candidates; 0 where it is not listed.
         dense: the scores of all pairs, ``[encounter, label]``, if every pair is a candidate; the arrays above then list
             the assigned and the gold pairs only. ``None`` for sparse candidates.
+        failed: ids of encounters that could not be coded; they have no candidates.
     """
 
     encounter_ids: tuple[str, ...]
@@ -52,6 +53,7 @@ class Judgements:
     gold_label: Ints
     gold_rank: Ints
     dense: Scores2D | None = None
+    failed: frozenset[str] = frozenset()
 
     @property
     def n_encounters(self) -> int:
@@ -118,13 +120,14 @@ class Judgements:
             values = values if keep.all() else values[:, keep]
             marked = self.assigned[listed]
             return _judge_all(*names, values, (candidates[0][marked], candidates[1][marked]), gold_pairs)
-        return judge(
+        part = judge(
             *names,
             candidates=candidates,
             score=self.score[listed],
             assigned=self.assigned[listed],
             gold=gold_pairs,
         )
+        return replace(part, failed=self.failed.intersection(names[0])) if self.failed else part
 
 
 def _select(names: tuple[str, ...], keep: Bools) -> tuple[str, ...]:

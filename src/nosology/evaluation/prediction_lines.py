@@ -64,6 +64,7 @@ class ScoredLine:
         codes: most probable first.
         probabilities: one a code.
         assigned: one a code.
+        failed: why the encounter could not be coded; empty where it could.
     """
 
     line: int
@@ -71,6 +72,7 @@ class ScoredLine:
     codes: list[str]
     probabilities: Floats
     assigned: Bools
+    failed: str = ""
 
 
 def check_coded(coded: CodedEncounter, *, path: str | Path | None = None, line: int | None = None) -> None:
@@ -191,6 +193,7 @@ def parse_scores(text: str, path: str | Path, line: int) -> ScoredLine:
         [suggested.code for suggested in coded.codes],
         np.array([suggested.probability for suggested in coded.codes], dtype=np.float64),
         np.array([suggested.assigned for suggested in coded.codes], dtype=np.bool_),
+        coded.failed,
     )
 
 
@@ -209,7 +212,15 @@ def _scored(record: Any, line: int) -> ScoredLine | None:
     except (TypeError, KeyError, OverflowError):
         return None
     falling = not len(scores) or (scores[-1] >= 0 and scores[0] <= 1 and bool(np.all(scores[1:] <= scores[:-1])))
-    return ScoredLine(line, key, codes, scores, np.array(flags, dtype=np.bool_)) if falling else None
+    if not falling:
+        return None
+    return ScoredLine(line, key, codes, scores, np.array(flags, dtype=np.bool_), _failure_of(record))
+
+
+def _failure_of(row: Mapping[str, object]) -> str:
+    """Why the encounter could not be coded; whatever else other systems keep under that name is passed over."""
+    found = row.get("failed")
+    return found if isinstance(found, str) else ""
 
 
 def _load(text: str, path: str | Path, line: int) -> Any:
@@ -238,7 +249,7 @@ def parse_line(text: str, path: str | Path, line: int, codes: dict[str, str]) ->
         suggested = tuple(_suggested(item, codes) for item in _list(row["codes"], "codes"))
     except _FormatError as problem:
         raise PredictionsError(str(problem), path=path, line=line, record_id=encounter_id) from None
-    coded = CodedEncounter(encounter_id, suggested)
+    coded = CodedEncounter(encounter_id, suggested, failed=_failure_of(row))
     check_coded(coded, path=path, line=line)
     return coded
 

@@ -10,6 +10,7 @@ A first line may say where the predictions come from (``PredictionsHeader``); fi
 
 Candidates below the threshold are listed too (``assigned`` false), most probable first. A discontinuous span has its
 outer bounds in ``start`` and ``end`` and its pieces in ``parts``. A file whose name ends in ``.gz`` is compressed.
+An encounter that could not be coded has an empty list and ``"failed": "the reason"``; reports count them.
 The file holds neither note text nor the coder's ``abstained`` flag.
 """
 
@@ -232,7 +233,8 @@ def _open_for_writing(path: Path, *, compressed: bool) -> IO[str]:
 
 
 def _to_json(coded: CodedEncounter) -> dict[str, object]:
-    return {"id": coded.encounter_id, "codes": [_code_to_json(suggested) for suggested in coded.codes]}
+    failed = {"failed": coded.failed} if coded.failed else {}
+    return {"id": coded.encounter_id, **failed, "codes": [_code_to_json(suggested) for suggested in coded.codes]}
 
 
 def _code_to_json(suggested: SuggestedCode) -> dict[str, object]:

@@ -51,6 +51,7 @@ class ReportCounts:
         candidates: listed pairs, assigned or not.
         labels_in_split: distinct gold codes.
         label_space: distinct codes that training, gold or assignments mention.
+        encounters_failed: those that could not be coded; they count as without codes.
     """
 
     encounters: int
@@ -62,6 +63,7 @@ class ReportCounts:
     candidates: int
     labels_in_split: int
     label_space: int
+    encounters_failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ def count_judged(judged: Judgements, groups: Sequence[str], space: Bools) -> Rep
         candidates=judged.n_candidates,
         labels_in_split=int((judged.gold_per_label() > 0).sum()),
         label_space=int(space.sum()),
+        encounters_failed=len(judged.failed),
     )
 
 
