@@ -26,6 +26,7 @@ from nosology.errors import ConfigError, ModelError
 from nosology.knowledge.stream import build_stream
 from nosology.shipped_recipes import shipped_recipes
 from nosology.types import CodedEncounter, Corpus, Encounter, GoldCode, Note
+from predictor_contract import assert_keeps_contract
 from tiny_corpus import make_corpus, make_encounter, make_recipe, run_python
 
 NEW = [make_encounter(number) for number in range(50, 62)]
@@ -71,14 +72,7 @@ def test_the_nearest_neighbour_of_a_training_note_is_itself() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_scores_are_finite_and_codes_distinct(kind: str, coders: dict[str, Coder]) -> None:
-    predictor = coders[kind].predictor
-    for encounter in NEW:
-        found = predictor.predict(build_stream(encounter))
-        assert len(found.codes) == len(set(found.codes)) == len(found.scores)
-        assert set(found.codes) <= set(predictor.labels)
-        assert ((found.scores >= 0.0) & (found.scores <= 1.0)).all()
-        assert set(found.mentions) <= set(found.codes)
-    assert set(predictor.label_counts) <= set(predictor.labels)
+    assert_keeps_contract(coders[kind].predictor, NEW)
 
 
 @pytest.mark.parametrize("kind", KINDS)

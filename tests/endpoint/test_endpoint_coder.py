@@ -35,6 +35,7 @@ from nosology.errors import ConfigError
 from nosology.knowledge.stream import build_stream
 from nosology.shipped_recipes import shipped_recipes
 from nosology.types import Corpus, Encounter, GoldCode, Note
+from predictor_contract import assert_keeps_contract
 from tiny_corpus import make_encounter, training_set
 
 TITLES = {
@@ -104,13 +105,7 @@ def test_it_codes_with_quotes_as_evidence(serve: Serve, recipe_for: Any) -> None
 
 def test_scores_keep_the_contract(serve: Serve, recipe_for: Any) -> None:
     predictor = predictor_of(Coder.fit(own_corpus(24), recipe_for(serve())))
-    for encounter in NEW:
-        found = predictor.predict(build_stream(encounter))
-        assert len(found.codes) == len(set(found.codes)) == len(found.scores)
-        assert set(found.codes) <= set(predictor.labels)
-        assert ((found.scores >= 0.0) & (found.scores <= 1.0)).all()
-        assert set(found.mentions) <= set(found.codes)
-    assert set(predictor.label_counts) <= set(predictor.labels)
+    assert_keeps_contract(predictor, NEW)
 
 
 @pytest.mark.parametrize("shots", [0, 2])
@@ -174,7 +169,9 @@ def test_a_note_that_fails_is_marked_and_the_others_go_on(fault: str, serve: Ser
     assert first.codes
     assert last.codes
     remark = coder.coding_remark or ""
-    assert remark.startswith("1 of 3 notes failed at the endpoint and have no codes: bad (")
+    assert failed.failed
+    assert remark.startswith(f"1 of 3 notes failed at the endpoint and have no codes: bad ({failed.failed}); ")
+    assert (first.failed, last.failed) == ("", "")
     assert "run again to ask for them alone; endpoint: " in remark
     assert CANARY not in remark
 
@@ -250,10 +247,13 @@ def test_from_the_command_line(
 # --- pieces ---------------------------------------------------------------------------------------------------------
 
 
-def test_scores_rise_with_belief_quotes_and_retrieval() -> None:
+def test_scores_follow_their_formula() -> None:
     assert score_of(1.0, None, False) == pytest.approx(0.025)
     assert score_of(1.0, 0.8, True) == pytest.approx(0.025 + 0.76)
     assert score_of(1.0, 0.8, False) == pytest.approx(0.025 + 0.38)
+
+
+def test_a_refuted_code_scores_below_one_not_chosen_and_that_below_one_believed() -> None:
     for r in (0.5, 1.0, 50.0):
         rising = [score_of(r, b, True) for b in (0.0, 0.1, 0.49, None, 0.5, 1.0)]
         assert rising == sorted(set(rising))
