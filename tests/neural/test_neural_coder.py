@@ -197,16 +197,19 @@ def test_a_remembered_encoder_forgets_what_there_is_no_room_for() -> None:
     assert len(remembered.states) == 1
 
 
-def test_a_frozen_pretrained_encoder_is_not_written_again(tmp_path: Path) -> None:
-    encoder = TransformerConfig(frozen=True)
-    config = NetworkConfig(
-        PretrainedSubwordsConfig(), encoder, DirectConfig(), replace(TRAINER, epochs=1, evidence_weight=0)
-    )
-    coder = Coder.fit(make_corpus(8), _recipe(config))
-    coder.save(tmp_path / "model")
+@pytest.fixture(scope="module")
+def frozen_coder() -> Coder:
+    trainer = replace(TRAINER, epochs=1, evidence_weight=0)
+    config = NetworkConfig(PretrainedSubwordsConfig(), TransformerConfig(frozen=True), DirectConfig(), trainer)
+    return Coder.fit(make_corpus(8), _recipe(config))
+
+
+def test_a_frozen_pretrained_encoder_is_not_written_again(frozen_coder: Coder, tmp_path: Path) -> None:
+    frozen_coder.save(tmp_path / "model")
     assert (tmp_path / "model" / "network.safetensors").stat().st_size < 1_000_000
     again = Coder.from_pretrained(tmp_path / "model")
-    for one, other in zip(again.code(make_encounter(9)).codes, coder.code(make_encounter(9)).codes, strict=True):
+    said = frozen_coder.code(make_encounter(9)).codes
+    for one, other in zip(again.code(make_encounter(9)).codes, said, strict=True):
         assert one.code == other.code
         assert one.probability == pytest.approx(other.probability, abs=1e-6)
 
@@ -227,12 +230,9 @@ def test_a_model_needs_the_folder_of_its_encoder_no_more(tmp_path: Path, frozen:
     ]
 
 
-def test_a_frozen_encoder_forgets_the_training_notes() -> None:
-    encoder = TransformerConfig(frozen=True)
-    trainer = replace(TRAINER, epochs=1, evidence_weight=0)
-    coder = Coder.fit(make_corpus(8), _recipe(NetworkConfig(PretrainedSubwordsConfig(), encoder, trainer=trainer)))
-    assert isinstance(coder.predictor, NeuralPredictor)
-    assert isinstance(coder.predictor.network.model.encoder, Transformer)
+def test_a_frozen_encoder_forgets_the_training_notes(frozen_coder: Coder) -> None:
+    assert isinstance(frozen_coder.predictor, NeuralPredictor)
+    assert isinstance(frozen_coder.predictor.network.model.encoder, Transformer)
 
 
 def test_a_note_is_encoded_once_for_its_scores_and_its_words(coder: Coder, monkeypatch: pytest.MonkeyPatch) -> None:
