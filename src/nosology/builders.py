@@ -201,6 +201,7 @@ def _multirescnn(config: MultiResCnnConfig, hidden_size: int, labels: Labels) ->
         hidden_size,
         labels.count,
         width=config.width,
+        reduction=config.reduction,
         widths=config.widths,
         kernels=config.kernels,
         dropout=config.dropout,

@@ -286,9 +286,36 @@ def test_a_saved_coder_finds_what_was_read(llama: Path, tmp_path: Path, monkeypa
     assert not cache.exists()
 
 
-def test_a_dry_run_writes_no_states(llama: Path, tmp_path: Path) -> None:
-    assert "steps" in Coder.dry_run(make_corpus(8), _recipe(llama, tmp_path / "cache"))
-    assert not (tmp_path / "cache").exists()
+def test_a_dry_run_tells_the_caches_size_and_writes_no_states(llama: Path, tmp_path: Path) -> None:
+    place = tmp_path / "cache"
+    corpus, recipe = make_corpus(8), _recipe(llama, place)
+    told = Coder.dry_run(corpus, recipe)
+    assert "steps" in told
+    assert " kB of 8 encounters into " in told
+    assert told.endswith("0 are there")
+    assert not place.exists()
+    Coder.fit(corpus, recipe)
+    written = sum(file.stat().st_size for file in place.glob("*/*.states"))
+    assert f"cache       {written / 1e3:.1f} kB of 8 encounters into {str(place)!r} (" in told
+    assert "cache       0.0 kB of 0 encounters into" in (again := Coder.dry_run(corpus, recipe))
+    assert again.endswith("8 are there")
+
+
+@pytest.mark.parametrize("reduction", ["pca", "convolution"])
+def test_states_are_narrowed_as_the_recipe_says(reduction: str, llama: Path, tmp_path: Path) -> None:
+    narrow = replace(NARROW, reduction=reduction)
+    coder = Coder.fit(make_corpus(24), _recipe(llama, None, narrow))
+    (told,) = coder.training_remarks
+    assert told.startswith("states narrowed from 16 to 8: the best linear reconstruction leaves ")
+    coder.save(tmp_path / "model")
+    again, new = Coder.from_pretrained(tmp_path / "model"), make_encounter(99)
+    assert again.code(new) == coder.code(new)
+
+
+def test_components_need_a_frozen_encoder(llama: Path) -> None:
+    section = replace(_section(llama, None), frozen=False)
+    with pytest.raises(ConfigError, match='reduction = "pca" is fitted to states that do not change: set frozen'):
+        NetworkConfig(PretrainedSubwordsConfig(), section, replace(NARROW, reduction="pca"))
 
 
 @pytest.mark.parametrize("name", ["llama_multirescnn_tiny", "llama_direct_tiny"])

@@ -229,6 +229,8 @@ class MultiResCnnConfig(Section):
     Args:
         kind: chooses this section.
         width: that the states are narrowed to first.
+        reduction: how: by a learned linear layer, a learned convolution over neighbouring tokens, or the principal
+            components of a frozen encoder's states.
         widths, kernels, dropout: see ``MultiResidualConfig``.
         queries: what label queries start from.
         tied: queries and outputs are sums along the hierarchy.
@@ -236,6 +238,7 @@ class MultiResCnnConfig(Section):
 
     kind: Literal["multirescnn"] = "multirescnn"
     width: int = field(default=100, metadata=at_least(1))
+    reduction: Literal["linear", "convolution", "pca"] = "linear"
     widths: tuple[int, ...] = field(default=(50,), metadata=not_empty())
     kernels: tuple[int, ...] = field(default=_KERNELS, metadata=not_empty())
     dropout: float = field(default=0.2, metadata=between(0, 0.99))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from nosology.config.architectures import HeadConfig, LabelAttentionConfig
+from nosology.config.architectures import HeadConfig, LabelAttentionConfig, MultiResCnnConfig
 from nosology.config.rules import Section, above, at_least, between, not_empty, rule
 from nosology.config.trainer import TrainerConfig
 from nosology.errors import ConfigError
@@ -184,6 +184,8 @@ class LlmConfig(Section):
                 raise ConfigError(f'{name} = "{value}" needs task = "cmp"; a model of task "{self.task}" has no other')
         if self.mixing == "continuous" and (self.task, self.reading) != ("cmp", "auto"):
             raise ConfigError('mixing = "continuous" needs task = "cmp" and reading = "auto"')
+        if isinstance(self.head, MultiResCnnConfig) and self.head.reduction == "pca":
+            raise ConfigError('reduction = "pca" is for states that do not change: a frozen encoder of [model.network]')
         if self.trainer.evidence_weight and self.task == "gen":
             raise ConfigError('evidence_weight supervises label attention, which task = "gen" has none of')
 

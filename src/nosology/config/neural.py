@@ -10,6 +10,7 @@ from nosology.config.architectures import (
     EncoderConfig,
     HeadConfig,
     LabelAttentionConfig,
+    MultiResCnnConfig,
     TransformerConfig,
 )
 from nosology.config.losses import BceConfig, DecoupledConfig, LossConfig
@@ -102,6 +103,9 @@ class NetworkConfig(Section):
                 'tokens of kind "pretrained" go with an encoder of kind "transformer", and only with it: '
                 f"here are {self.tokens.kind!r} and {self.encoder.kind!r}"
             )
+        frozen = isinstance(self.encoder, TransformerConfig) and self.encoder.frozen
+        if isinstance(self.head, MultiResCnnConfig) and self.head.reduction == "pca" and not frozen:
+            raise ConfigError('reduction = "pca" is fitted to states that do not change: set frozen = true')
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ from nosology.model import CodingModel
 from nosology.neural.attended import ATTENDED, WordsOfTokens, mentions_of
 from nosology.neural.known_labels import known_labels
 from nosology.neural.learning import NetworkLoss, train_network
-from nosology.neural.reading_ahead import read_ahead
+from nosology.neural.reading_ahead import read_ahead, told_cache
+from nosology.neural.reducing import fit_reduction, told_loss
 from nosology.neural.remembered import RememberedEncoder, RememberedMeans, remembering
 from nosology.predictor import Progress, load_part, read_json, save_part, write_json
 from nosology.preprocessing.subword_tokenizer import SubwordTokenizer
@@ -130,6 +131,7 @@ class Network:
         trainer = Trainer(fresh.tokenizer, fresh.labels, loss.function)
         chosen = [as_encounter(example) for example in dev] or None
         read_ahead(fresh.model.encoder, fresh.tokenizer, [*encounters, *(chosen or ())], config.trainer, tell)
+        fit_reduction(fresh.model, fresh.tokenizer, encounters, config.trainer, tell)
         result = train_network(trainer, fresh.model, encounters, chosen, config, seed=seed, folder=folder, tell=tell)
         fresh.model.eval()
         return replace(fresh, segmentation=loss.segmentation), result
@@ -148,7 +150,11 @@ class Network:
         read = [as_encounter(example) for example in dev] or None
         loss = NetworkLoss.of(config, fresh.labels, encounters, wordings.titles)
         trainer = Trainer(fresh.tokenizer, fresh.labels, loss.function)
-        return trainer.dry_run(fresh.model, encounters, read, config.trainer)
+        found = trainer.dry_run(fresh.model, encounters, read, config.trainer)
+        cached = told_cache(
+            fresh.model.encoder, config.encoder, fresh.tokenizer, [*encounters, *(read or ())], config.trainer
+        )
+        return replace(found, more=cached)
 
     @staticmethod
     def _fresh(
@@ -171,6 +177,12 @@ class Network:
             model = CodingModel(shared or _remembering(config, model.encoder), model.head)
         return Network(config, tokenizer, kept, model), encounters
 
+    def told_loss(self, examples: Sequence[TrainingExample]) -> str | None:
+        """How much of a frozen encoder's states the head loses where it narrows them, in a line, if it does."""
+        if not _is_frozen(self.config):
+            return None
+        return told_loss(self.model, self.tokenizer, [as_encounter(one) for one in examples], self.config.trainer)
+
     def forgetful(self) -> Network:
         """The network without the notes that its encoder read in training."""
         encoder = self.model.encoder
@@ -180,7 +192,7 @@ class Network:
 
     def score(self, stream: TokenStream) -> Scores:
         """The best codes of an encounter, with their scores."""
-        encounter = Encounter(stream.encounter_id, tuple(document.note for document in stream.documents))
+        encounter = Encounter(stream.encounter_id, stream.encounter.notes)
         top, most = self.config.candidates, self.config.trainer.max_tokens
         (found,) = predict_scores(self._reader, [encounter], self.tokenizer, top=top, max_tokens=most)
         return Scores(found.tokens, found.labels, found.scores)
@@ -253,8 +265,8 @@ def load_segments(folder: ModelFolder, labels: Sequence[str] | None = None) -> S
 
 def as_encounter(example: TrainingExample) -> Encounter:
     """The encounter that an example was made of."""
-    notes = tuple(document.note for document in example.stream.documents)
-    return Encounter(example.stream.encounter_id, notes, example.codes, example.group_id)
+    read = example.stream.encounter
+    return Encounter(read.encounter_id, read.notes, example.codes, example.group_id)
 
 
 def _tokenizer(config: NetworkConfig, encounters: Sequence[Encounter]) -> Tokenizer:

@@ -28,9 +28,16 @@ class NeuralPredictor:
 
     Args:
         network: fitted.
+        remarks: what a person should know of the training, a line each.
     """
 
     network: Network
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def cut_remark(self) -> str | None:
+        """Nothing is counted while coding."""
+        return None
 
     @property
     def label_counts(self) -> Mapping[str, int]:
@@ -72,7 +79,8 @@ class NeuralPredictor:
         scores = np.concatenate([np.zeros(0), *(scores.scores for scores, _ in found)]).astype(np.float64)
         gold_count = sum(len(gold) for _, gold in found)
         seen = np.ones(len(scores), dtype=np.bool_)
-        predictor = NeuralPredictor(network.forgetful())
+        told = network.told_loss(held)
+        predictor = NeuralPredictor(network.forgetful(), (told,) if told else ())
         return Fitted(predictor, HeldOut(scores, np.array(right, dtype=np.bool_), seen, gold_count), KnowledgeBase())
 
     @staticmethod

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from nosology.config.architectures import EncoderConfig, TransformerConfig
 from nosology.config.trainer import TrainerConfig
 from nosology.encoders.base import Encoder
+from nosology.encoders.transformer import Transformer
 from nosology.errors import ConfigError
 from nosology.neural.remembered import RememberedEncoder, note_key
-from nosology.neural.states import StatesFolder, states_bytes
+from nosology.neural.states import StatesFolder, open_states, states_bytes
 from nosology.predictor import Progress
 from nosology.preprocessing.batching import BatchSize, plan_reading
 from nosology.preprocessing.tokenization import TokenizedEncounter, Tokenizer
@@ -65,12 +68,47 @@ def read_ahead(
     accelerator.wait_for_everyone()
 
 
-def _missing(folder: StatesFolder, encounters: Iterable[TokenizedEncounter]) -> tuple[list[TokenizedEncounter], int]:
+def told_cache(
+    encoder: Encoder,
+    config: EncoderConfig,
+    tokenizer: Tokenizer,
+    encounters: Sequence[Encounter],
+    trainer: TrainerConfig,
+) -> tuple[str, ...]:
+    """What ``read_ahead`` would write, in a line; none without a cache. Nothing is made or written.
+
+    Args:
+        encoder: as the recipe makes it, or one that remembers what that reads.
+        config: its section.
+        tokenizer: the encoder's.
+        encounters: that training and validation would read.
+        trainer: how long notes are.
+
+    Raises:
+        ConfigError: the cache's place is something else, or damaged.
+    """
+    own = encoder.encoder if isinstance(encoder, RememberedEncoder) else encoder
+    if not isinstance(config, TransformerConfig) or config.cache is None or not isinstance(own, Transformer):
+        return ()
+    folder = open_states(config.cache, own, create=False)
+    notes, held = _missing(folder, tokenizer.encode_many(encounters, trainer.max_tokens))
+    bytes_ = states_bytes(sum(len(tokens) for tokens in notes), len(notes), own.hidden_size)
+    nearest = next(place for place in (Path(config.cache), *Path(config.cache).absolute().parents) if place.is_dir())
+    free = shutil.disk_usage(nearest).free
+    return (
+        f"cache       {_size(bytes_)} of {len(notes):,} encounters into {config.cache!r} ({_size(free)} are free "
+        f"there); {held:,} are there",
+    )
+
+
+def _missing(
+    folder: StatesFolder | None, encounters: Iterable[TokenizedEncounter]
+) -> tuple[list[TokenizedEncounter], int]:
     """Each token sequence that the folder lacks, once; and how many encounters need no reading."""
     lacking, held = dict[bytes, TokenizedEncounter](), 0
     for tokens in encounters:
         key = note_key(torch.from_numpy(tokens.token_ids))
-        if not len(tokens) or key in lacking or folder.holds(key):
+        if not len(tokens) or key in lacking or (folder is not None and folder.holds(key)):
             held += 1
         else:
             lacking[key] = tokens
@@ -87,5 +125,5 @@ def _check_room(folder: StatesFolder, needed: int) -> None:
 
 
 def _size(count: int) -> str:
-    unit, scale = ("GB", 1e9) if count >= 1e9 else ("MB", 1e6)
+    unit, scale = next((u, s) for u, s in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if count >= s or u == "kB")
     return f"{count / scale:.1f} {unit}"

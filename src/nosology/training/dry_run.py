@@ -34,6 +34,7 @@ class DryRun:
         activations_bytes: measured on the longest batch: what is kept for the backward pass.
         seconds_per_step, seconds: of an update, and of all with reading dev; from a few batches timed now, twice.
         tokens_per_second: in training.
+        more: lines for people about what else it takes.
     """
 
     parameters: int
@@ -51,6 +52,7 @@ class DryRun:
     seconds_per_step: float
     seconds: float
     tokens_per_second: float
+    more: tuple[str, ...] = ()
 
     @property
     def memory_bytes(self) -> int:
@@ -70,6 +72,7 @@ class DryRun:
                 f"steps       {self.steps:,} ({self.steps_per_epoch:,} an epoch)",
                 f"time        about {duration(self.seconds)} if dev never ends it early "
                 f"({self.seconds_per_step:.3g} s a step, {self.tokens_per_second:,.0f} tokens/s)",
+                *self.more,
             )
         )
 
