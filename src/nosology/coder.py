@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 from nosology.baselines.neighbours import NearestNeighbours
 from nosology.baselines.prior import LabelPrior
 from nosology.baselines.tfidf import LogisticRegressions
-from nosology.calibration import IsotonicCalibration, best_threshold, threshold_of_precision
+from nosology.calibration import (
+    IsotonicCalibration,
+    ScoredLabels,
+    ThresholdKind,
+    threshold_of_precision,
+    tune_scored,
+)
 from nosology.cleaning.training import clean_for_training
 from nosology.codes import CodeSystem
 from nosology.codes.titles import TitleTable
@@ -43,7 +49,7 @@ from nosology.knowledge.building import build_knowledge, open_systems
 from nosology.knowledge.stream import TokenStream, build_stream
 from nosology.knowledge.wordings import Wordings
 from nosology.llm import require_llm
-from nosology.model_card import Facts
+from nosology.model_card import Facts, Outcome
 from nosology.neural import require_neural
 from nosology.predictor import FitTask, Fitted, HeldOut, Predictor, Progress, Remarking
 from nosology.ranked import RankedCandidates
@@ -61,6 +67,7 @@ class Coder:
         calibration: scores to probabilities.
         threshold: probability from which a code is assigned.
         unseen_threshold: the same for codes that no training encounter carries.
+        own_thresholds: the same for single codes, where the recipe wants them by frequency band or by code.
         titles: of every label it can give.
         knowledge: the expressions it has read and mined.
         language: ISO 639-1 of the training notes.
@@ -72,6 +79,7 @@ class Coder:
     calibration: IsotonicCalibration
     threshold: float
     unseen_threshold: float
+    own_thresholds: Mapping[str, float]
     titles: TitleTable
     knowledge: KnowledgeBase
     language: str
@@ -194,17 +202,9 @@ class Coder:
         assert isinstance(self.predictor, LlmPredictor)
         predictor, held = self.predictor.read_as(reading)
         recipe = replace(self.recipe, model=replace(model, llm=predictor.coder.config))
-        calibration, threshold, unseen_threshold = _decide(held, recipe)
-        facts = self.facts.rejudged(threshold, calibration.apply(held.scores), held.right, held.gold_count)
-        return replace(
-            self,
-            recipe=recipe,
-            predictor=predictor,
-            calibration=calibration,
-            threshold=threshold,
-            unseen_threshold=unseen_threshold,
-            facts=facts,
-        )
+        decided = _decide(held, recipe, predictor.label_counts)
+        facts = self.facts.rejudged(decided.threshold, decided.outcome(held))
+        return replace(self, recipe=recipe, predictor=predictor, facts=facts, **decided._asdict())
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model folder, whole or not at all.
@@ -243,7 +243,9 @@ class Coder:
         stream: TokenStream,
         mentions: Mapping[str, Sequence[Mention]],
     ) -> SuggestedCode:
-        threshold = self.threshold if code in seen else self.unseen_threshold
+        threshold = self.own_thresholds.get(code)
+        if threshold is None:
+            threshold = self.threshold if code in seen else self.unseen_threshold
         assigned = not abstained and probability >= threshold
         system, title = self.titles.entry(code)
         if not assigned and probability < EXPLAINED_FROM:
@@ -274,27 +276,56 @@ def _fit(corpus: Corpus, coded: list[Encounter], task: FitTask, recipe: Recipe, 
     systems = open_systems(corpus.systems, recipe)
     titles = TitleTable.of(systems)
     predictor, held, knowledge = _fit_predictor(task, systems, titles, recipe)
-    calibration, threshold, unseen_threshold = _decide(held, recipe)
+    decided = _decide(held, recipe, predictor.label_counts)
     language = coded[0].notes[0].language
-    probabilities = calibration.apply(held.scores)
-    facts = Facts.of(corpus, coded, task.seed, threshold, probabilities, held.right, held.gold_count, cleaned)
+    facts = Facts.of(corpus, coded, task.seed, decided.threshold, decided.outcome(held), cleaned)
     knowledge = knowledge.with_expressions(predictor.mined_expressions(titles, language))
-    return Coder(recipe, predictor, calibration, threshold, unseen_threshold, titles, knowledge, language, facts)
+    return Coder(recipe, predictor, *decided, titles, knowledge, language, facts)
 
 
-def _decide(held: HeldOut, recipe: Recipe) -> tuple[IsotonicCalibration, float, float]:
-    """Calibration, threshold, and the threshold of codes never seen, from encounters that were held out."""
+class _Decided(NamedTuple):
+    """From scores to decisions; see ``Coder``."""
+
+    calibration: IsotonicCalibration
+    threshold: float
+    unseen_threshold: float
+    own_thresholds: Mapping[str, float]
+
+    def outcome(self, held: HeldOut) -> Outcome:
+        """What the decisions come to on the encounters held out that they were chosen on."""
+        probabilities = self.calibration.apply(held.scores)
+        own = np.array([self.own_thresholds.get(code, self.threshold) for code in held.codes], dtype=np.float64)
+        return Outcome(probabilities, probabilities >= own, held.right, held.gold_count)
+
+
+def _decide(held: HeldOut, recipe: Recipe, counts: Mapping[str, int]) -> _Decided:
+    """Calibration and thresholds from encounters that were held out.
+
+    Args:
+        held: their candidates.
+        recipe: says what has a threshold of its own.
+        counts: training encounters with each code.
+    """
+    options = recipe.calibration
     calibration = IsotonicCalibration.fit(held.scores, held.right)
     probabilities = calibration.apply(held.scores)
-    threshold = recipe.calibration.threshold
+    threshold, own = options.threshold, dict[str, float]()
     if threshold is None:
-        threshold = best_threshold(probabilities, held.right, held.gold_count)
-    unseen, wanted = ~held.seen, recipe.calibration.unseen_precision
-    return (
-        calibration,
-        threshold,
-        threshold_of_precision(probabilities[unseen], held.right[unseen], wanted, threshold),
-    )
+        scored = _scored(held, probabilities)
+        kind = ThresholdKind(options.thresholds)
+        tuned = tune_scored(scored, kind, train_counts=counts, shrinkage=options.shrinkage)
+        threshold, own = tuned.whole, {code: value for code, value in tuned.of_code.items() if code in counts}
+    unseen = ~held.seen
+    least = threshold_of_precision(probabilities[unseen], held.right[unseen], options.unseen_precision, threshold)
+    return _Decided(calibration, threshold, least, own)
+
+
+def _scored(held: HeldOut, probabilities: NDArray[np.float64]) -> ScoredLabels:
+    labels = sorted({*held.codes, *held.gold})
+    place = {code: number for number, code in enumerate(labels)}
+    label = np.array([place[code] for code in held.codes], dtype=np.int64)
+    gold = np.array([held.gold.get(code, 0) for code in labels], dtype=np.int64)
+    return ScoredLabels(labels, label, probabilities, held.right, gold)
 
 
 def _fit_predictor(task: FitTask, systems: Sequence[CodeSystem], titles: TitleTable, recipe: Recipe) -> Fitted:

@@ -50,7 +50,8 @@ def save_coder(coder: Coder, path: str | Path, *, overwrite: bool = False) -> No
         save_arrays(folder / "calibration.npz", points)
         write_json(folder / "titles.json", coder.titles.rows(coder.predictor.labels))
         thresholds = {"threshold": coder.threshold, "unseen_threshold": coder.unseen_threshold}
-        decisions = {**thresholds, "language": coder.language}
+        own = {"own_thresholds": dict(coder.own_thresholds)} if coder.own_thresholds else {}
+        decisions = {**thresholds, **own, "language": coder.language}
         write_json(folder / "coder.json", decisions | {"facts": coder.facts.to_mapping()})
 
 
@@ -83,6 +84,7 @@ def _load(folder: ModelFolder) -> Coder:
         ),
         threshold=float(decisions["threshold"]),
         unseen_threshold=float(decisions["unseen_threshold"]),
+        own_thresholds={str(code): float(value) for code, value in decisions.get("own_thresholds", {}).items()},
         titles=titles,
         knowledge=KnowledgeBase.load(folder.path),
         language=str(decisions["language"]),

@@ -15,6 +15,33 @@ from nosology.config import Recipe
 from nosology.types import Corpus, Encounter
 
 
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What was decided of candidates out of fold, and what was right.
+
+    Args:
+        probabilities: float64 ``[candidate]``.
+        assigned, right: bool ``[candidate]``.
+        gold: gold codes of these encounters, found among the candidates or not.
+    """
+
+    probabilities: NDArray[np.float64]
+    assigned: NDArray[np.bool_]
+    right: NDArray[np.bool_]
+    gold: int
+
+    def figures(self) -> dict[str, float]:
+        """Micro precision, recall and F1, the candidates' recall and the calibration error."""
+        hits, said = int((self.assigned & self.right).sum()), int(self.assigned.sum())
+        return {
+            "precision": hits / max(1, said),
+            "recall": hits / max(1, self.gold),
+            "f1": 2 * hits / max(1, said + self.gold),
+            "candidate_recall": int(self.right.sum()) / max(1, self.gold),
+            "calibration_error": expected_calibration_error(self.probabilities, self.right),
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """How a coder was trained, and how it did on training encounters that it had not seen.
@@ -61,9 +88,7 @@ class Facts:
         encounters: Sequence[Encounter],
         seed: int,
         threshold: float,
-        probabilities: NDArray[np.float64],
-        right: NDArray[np.bool_],
-        gold: int,
+        outcome: Outcome,
         cleaned: str = "",
     ) -> Facts:
         """Gather the facts.
@@ -73,8 +98,7 @@ class Facts:
             encounters: the coded encounters it learnt from.
             seed: of the training.
             threshold: from which a code is assigned.
-            probabilities, right: of all candidates, out of fold; ``[candidate]``.
-            gold: gold codes of all encounters together.
+            outcome: of all candidates, out of fold.
             cleaned: what was done to the encounters before.
         """
         counts = dict[str, int]()
@@ -90,18 +114,16 @@ class Facts:
             groups=len({encounter.group_id or encounter.encounter_id for encounter in encounters}),
             labels=len(counts),
             once=sum(count == 1 for count in counts.values()),
-            gold=gold,
+            gold=sum(counts.values()),
             seed=seed,
             threshold=threshold,
             cleaned=cleaned,
-            **_figures(threshold, probabilities, right, gold),
+            **outcome.figures(),
         )
 
-    def rejudged(
-        self, threshold: float, probabilities: NDArray[np.float64], right: NDArray[np.bool_], gold: int
-    ) -> Facts:
+    def rejudged(self, threshold: float, outcome: Outcome) -> Facts:
         """The same training, with other figures of the encounters it had not seen; see ``of``."""
-        return replace(self, threshold=threshold, **_figures(threshold, probabilities, right, gold))
+        return replace(self, threshold=threshold, **outcome.figures())
 
     def to_mapping(self) -> dict[str, Any]:
         return asdict(self)
@@ -110,21 +132,6 @@ class Facts:
     def from_mapping(mapping: Mapping[str, Any]) -> Facts:
         values: dict[str, Any] = {**mapping, "systems": tuple(mapping["systems"]), "splits": tuple(mapping["splits"])}
         return Facts(**values)
-
-
-def _figures(
-    threshold: float, probabilities: NDArray[np.float64], right: NDArray[np.bool_], gold: int
-) -> dict[str, float]:
-    """What out-of-fold candidates come to at a threshold."""
-    assigned = probabilities >= threshold
-    hits, said = int((assigned & right).sum()), int(assigned.sum())
-    return {
-        "precision": hits / max(1, said),
-        "recall": hits / max(1, gold),
-        "f1": 2 * hits / max(1, said + gold),
-        "candidate_recall": int(right.sum()) / max(1, gold),
-        "calibration_error": expected_calibration_error(probabilities, right),
-    }
 
 
 _METHODS = {

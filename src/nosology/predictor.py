@@ -7,7 +7,8 @@ abstention) is the coder's affair and needs scores of encounters that the predic
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,16 +91,52 @@ class HeldOut:
     """Candidates of the training encounters, by predictors that had not seen these; one entry a candidate.
 
     Args:
+        codes: of each candidate.
         scores: float64.
         right: whether each is a gold code of its encounter; bool.
         seen: whether any encounter that its predictor learnt from carries the code; bool.
-        gold_count: gold codes of the encounters held out, found among the candidates or not.
+        gold: encounters held out with each code, found among the candidates or not.
     """
 
+    codes: Sequence[str]
     scores: NDArray[np.float64]
     right: NDArray[np.bool_]
     seen: NDArray[np.bool_]
-    gold_count: int
+    gold: Mapping[str, int]
+
+    @staticmethod
+    def of(found: Iterable[tuple[Sequence[str], NDArray[Any], Set[str]]], seen: Container[str]) -> HeldOut:
+        """Gather it from encounters.
+
+        Args:
+            found: of each encounter its candidates, their scores, and its gold codes.
+            seen: codes of the encounters that the predictor learnt from.
+        """
+        codes, right, scores, gold = list[str](), list[bool](), [np.zeros(0)], Counter[str]()
+        for candidates, own, gold_codes in found:
+            codes += candidates
+            scores.append(own)
+            right += [code in gold_codes for code in candidates]
+            gold.update(gold_codes)
+        known = [code in seen for code in codes]
+        flags = np.array(right, dtype=np.bool_), np.array(known, dtype=np.bool_)
+        return HeldOut(codes, np.concatenate(scores).astype(np.float64), *flags, gold)
+
+    @staticmethod
+    def joined(parts: Sequence[HeldOut]) -> HeldOut:
+        """All candidates of several, in their order."""
+        return HeldOut(
+            [code for part in parts for code in part.codes],
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.right for part in parts]),
+            np.concatenate([part.seen for part in parts]),
+            sum((Counter(part.gold) for part in parts), Counter[str]()),
+        )
+
+    @property
+    def gold_count(self) -> int:
+        """Gold codes of all encounters held out."""
+        return sum(self.gold.values())
 
 
 class Fitted(NamedTuple):
@@ -138,9 +175,9 @@ class FitTask:
             yield Path(folder)
 
     @property
-    def gold_count(self) -> int:
-        """Codes of all training encounters."""
-        return sum(len(example.code_set) for example in self.training.examples)
+    def gold(self) -> Mapping[str, int]:
+        """Training encounters with each code."""
+        return Counter(code for example in self.training.examples for code in example.code_set)
 
 
 def cross_fitted(task: FitTask, fit: Callable[[TrainingSet], Predictor]) -> Fitted:
@@ -155,11 +192,7 @@ def cross_fitted(task: FitTask, fit: Callable[[TrainingSet], Predictor]) -> Fitt
         predictor = fit(task.training.part(np.flatnonzero(task.folds != fold)))
         held = task.training.part(np.flatnonzero(task.folds == fold)).examples
         found = [(predictor.predict(example.stream), example.code_set) for example in held]
-        right = [code in gold for prediction, gold in found for code in prediction.codes]
-        seen = [code in predictor.label_counts for prediction, _ in found for code in prediction.codes]
-        scores = np.concatenate([np.zeros(0), *(prediction.scores for prediction, _ in found)])
-        gold_count = sum(len(gold) for _, gold in found)
-        return HeldOut(scores, np.array(right, dtype=np.bool_), np.array(seen, dtype=np.bool_), gold_count)
+        return HeldOut.of(((one.codes, one.scores, gold) for one, gold in found), predictor.label_counts)
 
     numbers = np.unique(task.folds).tolist()
     parts = dict[int, HeldOut]()
@@ -170,13 +203,7 @@ def cross_fitted(task: FitTask, fit: Callable[[TrainingSet], Predictor]) -> Fitt
             task.tell("cross-fitting", done / len(numbers))
         task.tell("fitting", -1.0)
         predictor = fit(task.training)
-    ordered = [parts[fold] for fold in sorted(parts)]
-    held_out = HeldOut(
-        np.concatenate([part.scores for part in ordered]),
-        np.concatenate([part.right for part in ordered]),
-        np.concatenate([part.seen for part in ordered]),
-        sum(part.gold_count for part in ordered),
-    )
+    held_out = HeldOut.joined([parts[fold] for fold in sorted(parts)])
     return Fitted(predictor, held_out, KnowledgeBase())
 
 

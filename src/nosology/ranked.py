@@ -95,7 +95,8 @@ class RankedCandidates:
         task.tell("fitting the ranker", 0.0)
         seen = rows[:, generator.feature_names.index("log_count")] != 0.0
         ranker = Ranker.fit(rows, right, options, task.seed)
-        held = HeldOut(scores, right, seen, task.gold_count)
+        codes = [code for found in candidates for code in found.codes]
+        held = HeldOut(codes, scores, right, seen, task.gold)
         return Fitted(RankedCandidates(generator, ranker), held, knowledge)
 
     def save(self, folder: Path) -> None:

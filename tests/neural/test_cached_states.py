@@ -192,10 +192,10 @@ def test_the_size_is_told_before_anything_is_written(
         told.append((stage, len(list(tmp_path.glob("cache/*/*.states")))))
 
     read_ahead(encoder, tokenizer, encounters, TRAINER, tell)
-    stage, written = next(one for one in told if "MB" in one[0])
+    stage, written = next(one for one in told if "kB" in one[0])
     assert written == 0
     files = list(tmp_path.glob("cache/*/*.states"))
-    assert f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB of {len(files)} encounters" in stage
+    assert f"{sum(file.stat().st_size for file in files) / 1e3:.1f} kB of {len(files)} encounters" in stage
     calls = _reads(monkeypatch)
     read_ahead(encoder, tokenizer, encounters, TRAINER, tell)
     assert calls == []
@@ -208,7 +208,7 @@ def test_a_full_disk_is_told_beforehand(llama: Path, tmp_path: Path, monkeypatch
     usage = type("Usage", (), {"free": 10})
     monkeypatch.setattr(reading_ahead.shutil, "disk_usage", lambda place: usage)
     tokenizer = SubwordTokenizer.from_pretrained(llama)
-    with pytest.raises(ConfigError, match=r"the states need .* MB, and 0\.0 MB are free there"):
+    with pytest.raises(ConfigError, match=r"the states need .* kB, and 0\.0 kB are free there"):
         read_ahead(encoder, tokenizer, make_corpus(4).encounters, TRAINER, _quiet)
     assert not list(tmp_path.glob("*/*.states"))
 

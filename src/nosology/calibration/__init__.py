@@ -9,16 +9,19 @@ from nosology.calibration.probabilities import (
 from nosology.calibration.threshold_files import read_thresholds, write_thresholds
 from nosology.calibration.thresholds import (
     CrossFitted,
+    ScoredLabels,
     ThresholdKind,
     Thresholds,
     cross_fit_thresholds,
     refuse_tuned_on,
+    tune_scored,
     tune_thresholds,
 )
 
 __all__ = [
     "CrossFitted",
     "IsotonicCalibration",
+    "ScoredLabels",
     "ThresholdKind",
     "Thresholds",
     "best_threshold",
@@ -27,6 +30,7 @@ __all__ = [
     "read_thresholds",
     "refuse_tuned_on",
     "threshold_of_precision",
+    "tune_scored",
     "tune_thresholds",
     "write_thresholds",
 ]

@@ -149,22 +149,52 @@ def tune_thresholds(
     Raises:
         ConfigError: bands without training counts, or a shrinkage below 0.
     """
+    scored = ScoredLabels(judged.labels, *_candidates(judged), judged.gold_per_label())
+    found = tune_scored(scored, kind, train_counts=train_counts, bands=bands, shrinkage=shrinkage)
+    return replace(found, tuned_on=tuple(sorted(tuned_on)), corpus=corpus)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredLabels:
+    """Candidates of some encounters, without saying whose they are.
+
+    Args:
+        labels: every code that is a candidate or gold.
+        label: of each candidate, its place in ``labels``.
+        score, is_gold: of each candidate.
+        gold: encounters that carry each label.
+    """
+
+    labels: Sequence[str]
+    label: Ints
+    score: Floats
+    is_gold: Bools
+    gold: Ints
+
+
+def tune_scored(
+    scored: ScoredLabels,
+    kind: ThresholdKind,
+    *,
+    train_counts: Mapping[str, int] | None = None,
+    bands: FrequencyBands | None = None,
+    shrinkage: float = DEFAULT_SHRINKAGE,
+) -> Thresholds:
+    """As ``tune_thresholds``, of candidates and counts alone; says nothing of a split."""
     if not shrinkage >= 0:
         raise ConfigError(f"shrinkage is {shrinkage:g}; it must be 0 or more")
-    label, score, is_gold = _candidates(judged)
-    gold = judged.gold_per_label()
-    whole = best_threshold(score, is_gold, int(gold.sum()))
-    found = Thresholds(kind, whole, whole, tuned_on=tuple(sorted(tuned_on)), corpus=corpus, shrinkage=shrinkage)
+    gold = scored.gold
+    whole = best_threshold(scored.score, scored.is_gold, int(gold.sum()))
+    found = Thresholds(kind, whole, whole, shrinkage=shrinkage)
     if kind is ThresholdKind.LABELS:
-        own = _best_by_label(label, score, is_gold, gold)
+        own = _best_by_label(scored.label, scored.score, scored.is_gold, gold)
         shrunk = (gold * own + shrinkage * whole) / np.maximum(gold + shrinkage, 1e-300)
-        with_gold = np.flatnonzero(gold)
-        return replace(found, of_code={judged.labels[i]: float(shrunk[i]) for i in with_gold})
+        with_gold: list[int] = np.flatnonzero(gold).tolist()
+        return replace(found, of_code={scored.labels[i]: float(shrunk[i]) for i in with_gold})
     if kind is ThresholdKind.BANDS:
         if train_counts is None:
             raise ConfigError("thresholds by frequency band need the training counts of the codes (train_counts)")
-        chosen = bands or FrequencyBands.named("published")
-        return _by_band(found, judged, (label, score, is_gold), train_counts, chosen)
+        return _by_band(found, scored, train_counts, bands or FrequencyBands.named("published"))
     return found
 
 
@@ -240,15 +270,11 @@ def _candidates(judged: Judgements) -> tuple[Ints, Floats, Bools]:
 
 
 def _by_band(
-    found: Thresholds,
-    judged: Judgements,
-    candidates: tuple[Ints, Floats, Bools],
-    train_counts: Mapping[str, int],
-    bands: FrequencyBands,
+    found: Thresholds, scored: ScoredLabels, train_counts: Mapping[str, int], bands: FrequencyBands
 ) -> Thresholds:
-    label, score, is_gold = candidates
-    counts = np.array([train_counts.get(code, 0) for code in judged.labels], dtype=np.int64)
-    band_of, gold = bands.bands_of(counts), judged.gold_per_label()
+    label, score, is_gold, gold = scored.label, scored.score, scored.is_gold, scored.gold
+    counts = np.array([train_counts.get(code, 0) for code in scored.labels], dtype=np.int64)
+    band_of = bands.bands_of(counts)
     of_band = dict[str, float]()
     for band, name in enumerate(bands.names):
         inside, n_gold = band_of[label] == band, int(gold[band_of == band].sum())

@@ -181,6 +181,9 @@ class CalibrationConfig(Section):
     Args:
         folds: parts of the out-of-fold scores.
         threshold: a probability at which codes are assigned; left out, the one of the highest micro-F1.
+        thresholds: what has a threshold of its own, of the highest F1 on what it is for: all codes together, the codes
+            of a band of training frequency, or each code.
+        shrinkage: with "labels", the encounters at which a code's own threshold weighs as much as the one for all.
         unseen_precision: codes that no training encounter carries get a threshold of their own, the lowest at which
             this share of those assigned is right out of fold; never above ``threshold``. Such a choice is optimistic:
             on new notes expect less.
@@ -191,8 +194,15 @@ class CalibrationConfig(Section):
     threshold: float | None = field(
         default=None, metadata=rule(lambda value: None if value is None or 0 <= value <= 1 else "is not in [0, 1]")
     )
+    thresholds: Literal["global", "bands", "labels"] = "global"
+    shrinkage: float = field(default=20.0, metadata=at_least(0))
     unseen_precision: float = field(default=0.5, metadata=between(0, 1))
     abstain_below: float = field(default=0.1, metadata=between(0, 1))
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if self.threshold is not None and self.thresholds != "global":
+            raise ConfigError(f'threshold is one for all codes; leave it out, or thresholds = "{self.thresholds}"')
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nosology.baselines.prior import count_labels
 from nosology.checkpoint import ModelFolder
@@ -169,20 +170,15 @@ class EndpointPredictor:
         Raises:
             EndpointError: all of them failed.
         """
-        scores, right, seen, gold_count = list[float](), list[bool](), list[bool](), 0
+        read = list[tuple[Sequence[str], NDArray[np.float64], frozenset[str]]]()
         for number, example in enumerate(examples):
             task.tell("asking the endpoint", number / len(examples))
             found = self.predict(example.stream)
-            if found.failed:
-                continue
-            gold_count += len(example.code_set)
-            scores += found.scores.tolist()
-            right += [code in example.code_set for code in found.codes]
-            seen += [code in self.label_counts for code in found.codes]
+            if not found.failed:
+                read.append((found.codes, found.scores, example.code_set))
         if len(self.tally.failed) == len(examples):
             raise EndpointError(f"the endpoint failed on all notes: {next(iter(self.tally.failed.values()))}")
-        flags = np.array(right, dtype=np.bool_), np.array(seen, dtype=np.bool_)
-        return HeldOut(np.array(scores, dtype=np.float64), *flags, gold_count)
+        return HeldOut.of(read, self.label_counts)
 
     def save(self, folder: Path) -> None:
         save_part(folder, "retrieval", *self.retrieval.state())

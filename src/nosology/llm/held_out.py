@@ -25,6 +25,8 @@ from nosology.predictor import HeldOut
 Scores = NDArray[np.float32]
 _GRID = tuple(step / 20 for step in range(21))
 _FILE = "held_out.npz"
+_OTHERS = ""
+"""Stands for all codes that the label list lacks."""
 
 
 def mixed(gen: Scores | None, att: Scores | None, weight: float) -> Scores:
@@ -90,21 +92,30 @@ class HeldReadings:
 
     def f1(self, weight: float) -> float:
         """Micro-F1 at the threshold that is best for a lambda."""
-        found = self.out(weight)
-        assigned = found.scores >= best_threshold(found.scores, found.right, found.gold_count)
-        hits = int((assigned & found.right).sum())
-        return 2 * hits / max(1, int(assigned.sum()) + found.gold_count)
+        _, scores, right = self._listed(weight)
+        assigned = scores >= best_threshold(scores, right, self.gold_count)
+        hits = int((assigned & right).sum())
+        return 2 * hits / max(1, int(assigned.sum()) + self.gold_count)
 
-    def out(self, weight: float) -> HeldOut:
-        """The candidates of these encounters at a lambda, as calibration reads them."""
+    def out(self, weight: float, labels: Sequence[str]) -> HeldOut:
+        """The candidates of these encounters at a lambda, as calibration reads them.
+
+        Args:
+            weight: lambda.
+            labels: the label of each column.
+        """
+        columns, scores, right = self._listed(weight)
+        gold = dict(zip(labels, self.gold.sum(0).tolist(), strict=True))
+        gold[_OTHERS] = self.gold_count - int(self.gold.sum())
+        numbers: list[int] = columns.tolist()
+        codes = [labels[number] for number in numbers]
+        return HeldOut(codes, scores, right, np.ones(len(codes), dtype=np.bool_), gold)
+
+    def _listed(self, weight: float) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
+        """Column, score and outcome of every candidate at a lambda."""
         scores = mixed(self.gen, self.att, weight)
         rows, columns = top_candidates(scores, self.candidates)
-        return HeldOut(
-            scores[rows, columns].astype(np.float64),
-            self.gold[rows, columns],
-            np.ones(len(rows), dtype=np.bool_),
-            self.gold_count,
-        )
+        return columns, scores[rows, columns].astype(np.float64), self.gold[rows, columns]
 
     def save(self, folder: Path) -> None:
         """Write them into a model folder that is being built."""

@@ -88,7 +88,7 @@ class LlmPredictor:
         weight = readings.weight(config.reading, config.mixing)
         told = [told_cut(result.train_counts, config.window), _told_share(coder), _told_weight(readings, weight)]
         predictor = LlmPredictor(coder, weight, readings, tuple(line for line in told if line))
-        return Fitted(predictor, readings.out(weight), KnowledgeBase())
+        return Fitted(predictor, readings.out(weight, coder.labels), KnowledgeBase())
 
     @staticmethod
     def dry_run(task: FitTask, config: LlmConfig, wordings: Wordings) -> str:
@@ -106,7 +106,7 @@ class LlmPredictor:
         config = replace(own, reading=reading, mixing=own.mixing if reading == "auto" else "binary")
         weight = self.held.weight(reading, config.mixing)
         coder = replace(self.coder, config=config)
-        return replace(self, coder=coder, weight=weight), self.held.out(weight)
+        return replace(self, coder=coder, weight=weight), self.held.out(weight, self.labels)
 
     def save(self, folder: Path) -> None:
         self.coder.save(folder)

@@ -73,15 +73,13 @@ class NeuralPredictor:
             network, _ = Network.fit(
                 train, held, config, wordings, seed=task.seed, folder=work / "network", tell=task.tell
             )
-        found = [(network.score(example.stream), example.code_set) for example in held]
         labels = network.labels
-        right = [labels[number] in gold for scores, gold in found for number in scores.numbers.tolist()]
-        scores = np.concatenate([np.zeros(0), *(scores.scores for scores, _ in found)]).astype(np.float64)
-        gold_count = sum(len(gold) for _, gold in found)
-        seen = np.ones(len(scores), dtype=np.bool_)
+        read = [(network.score(example.stream), example.code_set) for example in held]
+        found = (([labels[n] for n in scores.numbers.tolist()], scores.scores, gold) for scores, gold in read)
+        held_out = HeldOut.of(found, frozenset(labels))
         told = network.told_loss(held)
         predictor = NeuralPredictor(network.forgetful(), (told,) if told else ())
-        return Fitted(predictor, HeldOut(scores, np.array(right, dtype=np.bool_), seen, gold_count), KnowledgeBase())
+        return Fitted(predictor, held_out, KnowledgeBase())
 
     @staticmethod
     def dry_run(task: FitTask, config: NetworkConfig, wordings: Wordings) -> str:
