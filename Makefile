@@ -51,7 +51,7 @@ test-all: $(INSTALLED) ## Run all tests.
 check: $(INSTALLED) ## Lint, format, types, layers.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pyright
+	NODE_OPTIONS="$${NODE_OPTIONS:---max-old-space-size=6144}" $(BIN)/python -m pyright  # Node's own limit makes it forget and check again, for ever
 	$(BIN)/lint-imports
 
 format: $(INSTALLED) ## Let ruff mend what it can.
