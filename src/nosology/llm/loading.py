@@ -29,7 +29,6 @@ from nosology.llm.lora import attach
 from nosology.preprocessing.subword_tokenizer import SubwordTokenizer
 
 _SAMPLES = 64
-_EMBEDDING_STD = 0.05
 _ALSO_KNOWN = (
     "google/flan-t5-base",
     "google/long-t5-tglobal-base",
@@ -212,7 +211,7 @@ def _fresh_t5(config: FreshBackboneConfig, tokenizer: SubwordTokenizer) -> nn.Mo
     from transformers import T5Config, T5ForConditionalGeneration
 
     more: dict[str, Any] = {"decoder_start_token_id": tokenizer.pad_id}
-    model = T5ForConditionalGeneration(
+    return T5ForConditionalGeneration(
         T5Config(
             vocab_size=tokenizer.vocabulary_size,
             d_model=config.hidden,
@@ -226,9 +225,6 @@ def _fresh_t5(config: FreshBackboneConfig, tokenizer: SubwordTokenizer) -> nn.Mo
             **more,
         )
     )
-    # T5's own start, a deviation of 1, is for long pretraining: a thousand notes would hardly move a word's vector.
-    nn.init.normal_(model.shared.weight, 0.0, _EMBEDDING_STD)
-    return model
 
 
 def _fresh_llama(config: FreshBackboneConfig, tokenizer: SubwordTokenizer) -> nn.Module:
