@@ -43,7 +43,7 @@ demo: $(DEMO_INSTALLED) ## Train on made-up notes, score the model, and code a f
 	@NOSOLOGY=$(DEMO_BIN)/nosology bash examples/demo.sh $(DEMO)
 
 test: $(INSTALLED) ## Run the tests but the slow ones.
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"
 
 test-all: $(INSTALLED) ## Run all tests.
 	$(BIN)/python -m pytest -q
