@@ -43,15 +43,16 @@ demo: $(DEMO_INSTALLED) ## Train on made-up notes, score the model, and code a f
 	@NOSOLOGY=$(DEMO_BIN)/nosology bash examples/demo.sh $(DEMO)
 
 test: $(INSTALLED) ## Run the tests but the slow ones.
-	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow"
 
 test-all: $(INSTALLED) ## Run all tests.
 	$(BIN)/python -m pytest -q
 
+# Near Node's own memory limit pyright forgets what it knows, works it out again, and does not end.
 check: $(INSTALLED) ## Lint, format, types, layers.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	NODE_OPTIONS="$${NODE_OPTIONS:---max-old-space-size=6144}" $(BIN)/python -m pyright  # Node's own limit makes it forget and check again, for ever
+	NODE_OPTIONS="$${NODE_OPTIONS:---max-old-space-size=6144}" $(BIN)/python -m pyright
 	$(BIN)/lint-imports
 
 format: $(INSTALLED) ## Let ruff mend what it can.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,9 @@ from nosology.errors import ConfigError
 from tiny_corpus import make_corpus, make_encounter, make_recipe
 
 
-def recipe_with(**options: object) -> Recipe:
+def recipe_with(**options: Any) -> Recipe:
     plain = make_recipe(abstain_below=0.0)
-    return replace(plain, calibration=replace(plain.calibration, **options))  # type: ignore[arg-type]
+    return replace(plain, calibration=replace(plain.calibration, **options))
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from nosology.cleaning import training
 from nosology.cleaning.applying import apply_measures
+from nosology.cleaning.findings import Judgement
 from nosology.cleaning.noise import CodeFinding, Noise
 from nosology.cleaning.training import clean_for_training
 from nosology.coder import Coder
@@ -37,8 +40,13 @@ def corpus_of(count: int) -> Corpus:
     )
 
 
-def finding(encounter: str, code: str, kind: str, probability: float) -> CodeFinding:
-    return CodeFinding(encounter, code, "icd10cm", kind, probability, 0.1, "", "", Span(0, 0))  # type: ignore[arg-type]
+def finding(encounter: str, code: str, kind: Literal["implausible", "missing"], probability: float) -> CodeFinding:
+    return CodeFinding(encounter, code, "icd10cm", kind, probability, 0.1, "", "", Span(0, 0))
+
+
+def noise_of(findings: tuple[CodeFinding, ...], weights: Mapping[tuple[str, str], float]) -> Noise:
+    nothing = np.zeros((0, 0), dtype=np.float32)
+    return Noise((), (), Judgement(nothing, nothing), nothing, findings, (), weights)
 
 
 @pytest.fixture
@@ -50,8 +58,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[Corpus]:
         asked.append(corpus)
         weights = {(one.encounter_id, code): 1.0 for one in corpus for code in one.code_set} | {("e1", "E11.9"): 0.44}
         findings = (finding("e0", "E11.65", "missing", 0.7123), finding("e1", "E11.9", "implausible", 0.8))
-        empty = np.zeros((0, 0), dtype=np.float32)
-        return Noise((), (), None, empty, findings, (), weights)  # type: ignore[arg-type]
+        return noise_of(findings, weights)
 
     monkeypatch.setattr(training, "find_noise", find)
     monkeypatch.setattr(training, "_LATEST", {})
@@ -141,7 +148,6 @@ def test_a_recipe_plants_noise_into_train_alone() -> None:
 
 def test_nothing_found_leaves_nothing_changed(found: list[Corpus]) -> None:
     corpus = corpus_of(6)
-    noise = Noise((), (), None, np.zeros((0, 0), dtype=np.float32), (), (), {})  # type: ignore[arg-type]
-    done = apply_measures(corpus, noise, Measures(True, True, True, True))
+    done = apply_measures(corpus, noise_of((), {}), Measures(True, True, True, True))
     assert done.corpus == corpus
     assert done.summary == "nothing to clean"

@@ -40,7 +40,7 @@ def judged(keep: Callable[[int, str], bool]) -> Judgements:
         )
         for number, one in enumerate(CORPUS)
     ]
-    return judge_predictions(CORPUS, found)  # type: ignore[arg-type]
+    return judge_predictions(CORPUS, found)
 
 
 def systems() -> list[System]:

@@ -20,7 +20,7 @@ from nosology.experiments.overrides import override
 from nosology.experiments.report_files import page_of
 from nosology.experiments.runner import Request, Results, run_experiment
 from nosology.shipped_recipes import find_recipe
-from tiny_corpus import TABLE, write_table
+from tiny_corpus import TABLE, make_corpus, write_table
 
 SMALL: dict[str, object] = {**TABLE, "training.folds": 2}
 CHOICES = ({"model.candidates": 1}, {"model.candidates": 3})
@@ -53,6 +53,18 @@ def test_the_better_choice_is_trained_on_everything(tmp_path: Path, monkeypatch:
     assert {len(coded.codes) for coded in results.runs[name][0].predictions().encounters} <= {0, 1, 2, 3}
     assert [line.split(",")[0] for line in told] == [f"{name}-choice0", f"{name}-choice1", ARMS[0].name, name]
     assert "* Tiny notes: chosen: `model.candidates` 3" in page_of(results)
+
+
+def test_a_large_split_is_sampled_by_patients(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = make_corpus(200).split("train")
+    whole = choosing._within(train)
+    assert len(whole.train) + len(whole.scored) == 200
+    monkeypatch.setattr(choosing, "_MOST", 60)
+    sample = choosing._within(train)
+    assert 30 <= len(sample.train) + len(sample.scored) <= 90
+    for part, of in ((sample.train, whole.train), (sample.scored, whole.scored)):
+        kept = {one.group_id for one in part}
+        assert [one for one in of if one.group_id in kept] == list(part)
 
 
 def test_trials_never_see_what_is_scored(tmp_path: Path) -> None:

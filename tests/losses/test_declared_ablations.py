@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any, cast
 
 import pytest
 
-from nosology.config import NeuralConfig, to_toml
+from nosology.config import NeuralConfig, SimulatedConfig, to_toml
 from nosology.config.losses import SegmentedHarmonicConfig
 from nosology.experiments.declaration import Experiment, experiment_names, find_experiment
 from nosology.experiments.declared import losses_noise, losses_segments
@@ -35,7 +36,7 @@ def test_the_full_ablation_is_the_whole_grid() -> None:
         assert isinstance(model, NeuralConfig)
         assert isinstance(model.network.loss, SegmentedHarmonicConfig)
     for arm in arms[1:]:
-        loss = dict(arm.overrides["model.network.loss"])  # type: ignore[call-overload]
+        loss = cast(dict[str, Any], arm.overrides["model.network.loss"])
         own = loss["segmentation"]
         groups = 1 if own["method"] == "frequency" else own["groups"]
         reading = loss.get("reading", "class"), loss.get("positives_only", False)
@@ -53,7 +54,8 @@ def test_noise_is_planted_and_cleaned_as_the_rows_say() -> None:
     assert sum("told" in arm.method for arm in full) == 2
     for arm in full:
         recipe = arm.load(None)
-        assert f"{recipe.corpus.noise:.0%}" in arm.corpus  # type: ignore[union-attr]
+        assert isinstance(recipe.corpus, SimulatedConfig)
+        assert f"{recipe.corpus.noise:.0%}" in arm.corpus
         assert (recipe.cleaning is not None) == ("cleaned" in arm.method or "weighed" in arm.method)
         if recipe.cleaning is not None:
             measures = recipe.cleaning.measures

@@ -12,26 +12,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the extra 'neural' is not installed")
-
-from nosology.builders import build_encoder  # noqa: E402
-from nosology.coder import Coder  # noqa: E402
-from nosology.config import NetworkConfig, NeuralConfig, Recipe, SimulatedConfig, load_recipe  # noqa: E402
-from nosology.config.architectures import DirectConfig, MultiResCnnConfig, TransformerConfig  # noqa: E402
-from nosology.config.neural import PretrainedSubwordsConfig  # noqa: E402
-from nosology.config.trainer import TrainerConfig  # noqa: E402
-from nosology.encoders.transformer import Transformer  # noqa: E402
-from nosology.errors import ConfigError  # noqa: E402
-from nosology.model import Batch, CodingModel  # noqa: E402
-from nosology.neural import reading_ahead  # noqa: E402
-from nosology.neural.reading_ahead import read_ahead  # noqa: E402
-from nosology.neural.remembered import RememberedEncoder, remembering  # noqa: E402
-from nosology.neural.states import StatesFolder, encoder_hash, open_states, states_bytes  # noqa: E402
-from nosology.preprocessing.subword_tokenizer import SubwordTokenizer  # noqa: E402
-from nosology.shipped_recipes import shipped_recipes  # noqa: E402
-from nosology.training.scoring import pad_tokens  # noqa: E402
-from tiny_corpus import make_corpus, make_encounter  # noqa: E402
+from nosology.builders import build_encoder
+from nosology.coder import Coder
+from nosology.config import NetworkConfig, NeuralConfig, Recipe, SimulatedConfig, load_recipe
+from nosology.config.architectures import DirectConfig, MultiResCnnConfig, TransformerConfig
+from nosology.config.neural import PretrainedSubwordsConfig
+from nosology.config.trainer import TrainerConfig
+from nosology.encoders.transformer import Transformer
+from nosology.errors import ConfigError
+from nosology.model import Batch, CodingModel
+from nosology.neural import reading_ahead
+from nosology.neural.reading_ahead import read_ahead
+from nosology.neural.remembered import RememberedEncoder, remembering
+from nosology.neural.states import StatesFolder, encoder_hash, open_states, states_bytes
+from nosology.preprocessing.subword_tokenizer import SubwordTokenizer
+from nosology.shipped_recipes import shipped_recipes
+from nosology.training.scoring import pad_tokens
+from tiny_corpus import make_corpus, make_encounter
 
 TRAINER = TrainerConfig(epochs=3, learning_rate=0.02, encounters_per_batch=8, patience=0, device="cpu")
 NARROW = MultiResCnnConfig(width=8, widths=(6,), kernels=(3, 5))

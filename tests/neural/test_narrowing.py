@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the extra 'neural' is not installed")
-
-from nosology.errors import ConfigError  # noqa: E402
-from nosology.heads.narrowing import Convolved, Moments, PrincipalComponents, Projected, normalised  # noqa: E402
+from nosology.errors import ConfigError
+from nosology.heads.narrowing import Convolved, Moments, PrincipalComponents, Projected, normalised
 
 ROWS = np.random.default_rng(0).normal(size=(200, 6)) @ np.random.default_rng(1).normal(size=(6, 6)) + 3.0
 

@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from training_pieces import LABELS, make_config, make_encounters, make_model, make_tokenizer
 
-torch = pytest.importorskip("torch", reason="the extra 'neural' is not installed")
-from training_pieces import LABELS, make_config, make_encounters, make_model, make_tokenizer  # noqa: E402
-
-from nosology.cli.main import run  # noqa: E402
-from nosology.coder import Coder  # noqa: E402
-from nosology.config import NetworkConfig, NeuralConfig, Recipe, SimulatedConfig, load_recipe, to_toml  # noqa: E402
-from nosology.config.architectures import ConvolutionConfig, DirectConfig, LabelAttentionConfig  # noqa: E402
-from nosology.config.losses import (  # noqa: E402
+from nosology.cli.main import run
+from nosology.coder import Coder
+from nosology.config import NetworkConfig, NeuralConfig, Recipe, SimulatedConfig, load_recipe, to_toml
+from nosology.config.architectures import ConvolutionConfig, DirectConfig, LabelAttentionConfig
+from nosology.config.losses import (
     AsymmetricConfig,
     BceConfig,
     ContrastiveConfig,
@@ -31,19 +30,19 @@ from nosology.config.losses import (  # noqa: E402
     SegmentedHarmonicConfig,
     SplcConfig,
 )
-from nosology.config.neural import WordsConfig  # noqa: E402
-from nosology.config.reading import dataclass_from_mapping, read_toml  # noqa: E402
-from nosology.config.trainer import TrainerConfig  # noqa: E402
-from nosology.errors import ConfigError, ModelError  # noqa: E402
-from nosology.losses.balanced import Focal  # noqa: E402
-from nosology.losses.build import build_loss  # noqa: E402
-from nosology.losses.facts import LabelFacts, LabelRows  # noqa: E402
-from nosology.model import Batch  # noqa: E402
-from nosology.preprocessing.batching import Ragged  # noqa: E402
-from nosology.training.objective import LabelObjective, Targets  # noqa: E402
-from nosology.training.sampling import repeat_factors, sampled_rows  # noqa: E402
-from nosology.training.trainer import Trainer  # noqa: E402
-from tiny_corpus import make_corpus, make_encounter  # noqa: E402
+from nosology.config.neural import WordsConfig
+from nosology.config.reading import dataclass_from_mapping, read_toml
+from nosology.config.trainer import TrainerConfig
+from nosology.errors import ConfigError, ModelError
+from nosology.losses.balanced import Focal
+from nosology.losses.build import build_loss
+from nosology.losses.facts import LabelFacts, LabelRows
+from nosology.model import Batch
+from nosology.preprocessing.batching import Ragged
+from nosology.training.objective import LabelObjective, Targets
+from nosology.training.sampling import repeat_factors, sampled_rows
+from nosology.training.trainer import Trainer
+from tiny_corpus import make_corpus, make_encounter
 
 TRAIN, DEV = make_encounters(40), make_encounters(12, 1, prefix="d")
 TOKENIZER = make_tokenizer(TRAIN)

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the extra 'neural' is not installed")
-
-from nosology.cli.main import run  # noqa: E402
-from nosology.coder import Coder  # noqa: E402
-from nosology.codes.titles import TitleTable  # noqa: E402
-from nosology.config import (  # noqa: E402
+from nosology.cli.main import run
+from nosology.coder import Coder
+from nosology.codes.titles import TitleTable
+from nosology.config import (
     KnowledgeConfig,
     NetworkConfig,
     NeuralConfig,
@@ -24,28 +23,28 @@ from nosology.config import (  # noqa: E402
     SimulatedConfig,
     to_toml,
 )
-from nosology.config.architectures import (  # noqa: E402
+from nosology.config.architectures import (
     ConvolutionConfig,
     DirectConfig,
     LabelAttentionConfig,
     SynonymAttentionConfig,
     TransformerConfig,
 )
-from nosology.config.neural import PretrainedSubwordsConfig, SubwordsConfig, WordsConfig  # noqa: E402
-from nosology.config.reading import dataclass_from_mapping, read_toml  # noqa: E402
-from nosology.config.trainer import TrainerConfig  # noqa: E402
-from nosology.encoders.base import Batch, Encoder, EncoderOutput  # noqa: E402
-from nosology.encoders.transformer import Transformer  # noqa: E402
-from nosology.errors import ConfigError, CorpusError, MissingExtraError, ModelError  # noqa: E402
-from nosology.knowledge.stream import build_stream  # noqa: E402
-from nosology.knowledge.wordings import Wordings  # noqa: E402
-from nosology.neural import cross_fitting  # noqa: E402
-from nosology.neural.network import Network  # noqa: E402
-from nosology.neural.predictor import NeuralPredictor  # noqa: E402
-from nosology.neural.remembered import RememberedEncoder  # noqa: E402
-from nosology.predictor import FitTask  # noqa: E402
-from nosology.types import Encounter, Note  # noqa: E402
-from tiny_corpus import make_corpus, make_encounter, make_recipe, training_set  # noqa: E402
+from nosology.config.neural import PretrainedSubwordsConfig, SubwordsConfig, WordsConfig
+from nosology.config.reading import dataclass_from_mapping, read_toml
+from nosology.config.trainer import TrainerConfig
+from nosology.encoders.base import Batch, Encoder, EncoderOutput
+from nosology.encoders.transformer import Transformer
+from nosology.errors import ConfigError, CorpusError, MissingExtraError, ModelError
+from nosology.knowledge.stream import build_stream
+from nosology.knowledge.wordings import Wordings
+from nosology.neural import cross_fitting
+from nosology.neural.network import Network
+from nosology.neural.predictor import NeuralPredictor
+from nosology.neural.remembered import RememberedEncoder
+from nosology.predictor import FitTask
+from nosology.types import Encounter, Note
+from tiny_corpus import make_corpus, make_encounter, make_recipe, training_set
 
 TRAINER = TrainerConfig(epochs=12, learning_rate=0.02, encounters_per_batch=8, evidence_weight=0.1, patience=0)
 SMALL = NetworkConfig(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from nosology.builders import Labels, build_head  # noqa: E402
-from nosology.config.architectures import DirectConfig  # noqa: E402
-from nosology.encoders.base import Batch, Encoder, EncoderOutput  # noqa: E402
-from nosology.neural.remembered import RememberedMeans  # noqa: E402
+from nosology.builders import Labels, build_head
+from nosology.config.architectures import DirectConfig
+from nosology.encoders.base import Batch, Encoder, EncoderOutput
+from nosology.neural.remembered import RememberedMeans
 
 
 class _Counting(Encoder):

@@ -14,13 +14,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 from training_pieces import (
+    DEV,
     LABELS,
+    TOKENIZER,
+    TRAIN,
+    TRAINER,
     TinyModel,
     assert_equal,
     make_config,
-    make_encounters,
     make_model,
-    make_tokenizer,
     run_script,
     weights,
 )
@@ -39,13 +41,8 @@ from nosology.training.optimizers import build_optimizer
 from nosology.training.processes import block_names, seed_batch
 from nosology.training.schedules import best_at, rate_share, since_best, stale_validations
 from nosology.training.scoring import attended_tokens, predict_scores
-from nosology.training.trainer import Trainer
 from nosology.training.weights import load_weights
 from nosology.types import CodedEncounter, Encounter, GoldCode, Note, SuggestedCode
-
-TRAIN, DEV = make_encounters(60), make_encounters(20, 1, prefix="d")
-TOKENIZER = make_tokenizer(TRAIN)
-TRAINER = Trainer(TOKENIZER, LABELS)
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:

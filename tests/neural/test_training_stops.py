@@ -10,13 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 from training_pieces import (
+    DEV,
     LABELS,
+    TOKENIZER,
+    TRAIN,
+    TRAINER,
     TinyModel,
     assert_equal,
     make_config,
-    make_encounters,
     make_model,
-    make_tokenizer,
     run_script,
     weights,
 )
@@ -26,10 +28,6 @@ from nosology.preprocessing.batching import BatchSize, encode_encounters, plan_e
 from nosology.training.failures import TrainingError, is_out_of_memory, telling_memory
 from nosology.training.trainer import Trainer
 from nosology.types import Note
-
-TRAIN, DEV = make_encounters(60), make_encounters(20, 1, prefix="d")
-TOKENIZER = make_tokenizer(TRAIN)
-TRAINER = Trainer(TOKENIZER, LABELS)
 
 
 def test_a_loss_that_is_no_number_stops_with_step_and_encounters(tmp_path: Path) -> None:

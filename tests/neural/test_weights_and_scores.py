@@ -10,12 +10,14 @@ import pytest
 import torch
 from torch import nn
 from training_pieces import (
+    DEV,
     LABELS,
+    TOKENIZER,
+    TRAIN,
+    TRAINER,
     assert_equal,
     make_config,
-    make_encounters,
     make_model,
-    make_tokenizer,
     run_script,
     weights,
 )
@@ -27,10 +29,6 @@ from nosology.training.scoring import predict_scores
 from nosology.training.trainer import Trainer
 from nosology.training.weights import load_weights, save_weights
 from nosology.types import Encounter, Note
-
-TRAIN, DEV = make_encounters(60), make_encounters(20, 1, prefix="d")
-TOKENIZER = make_tokenizer(TRAIN)
-TRAINER = Trainer(TOKENIZER, LABELS)
 
 
 def test_weights_of_another_model_and_damaged_files_are_refused(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from nosology.encoders.recurrent import BiLstm
 from nosology.heads.label_attention import LabelAttention
 from nosology.model import Batch, CodingModel, GoldEvidence, HeadOutput
 from nosology.preprocessing.word_tokenizer import WordTokenizer
+from nosology.training.trainer import Trainer
 from nosology.types import Encounter, Evidence, GoldCode, Note, Span
 
 LABELS = tuple(f"C{number:02d}" for number in range(8))
@@ -94,6 +95,11 @@ class TinyModel(nn.Module):
 
 def make_tokenizer(encounters: list[Encounter]) -> WordTokenizer:
     return WordTokenizer.fit(encounters, least_notes=1)
+
+
+TRAIN, DEV = make_encounters(60), make_encounters(20, 1, prefix="d")
+TOKENIZER = make_tokenizer(TRAIN)
+TRAINER = Trainer(TOKENIZER, LABELS)
 
 
 def make_model(tokenizer: WordTokenizer, seed: int = 0, **options: Any) -> TinyModel:

@@ -48,6 +48,12 @@ def told_loss(
     """How much of the states a head's reduction loses, in a line; none for heads that do not narrow.
 
     The share of the variance of the normalised states that the best linear function of the narrowed ones leaves over.
+
+    Args:
+        model: in evaluation mode.
+        tokenizer: the encoder's.
+        encounters: that it did not learn from.
+        config: how long notes are.
     """
     head = model.head
     if not isinstance(head, MultiResCnn) or not encounters:
@@ -56,7 +62,7 @@ def told_loss(
     for _, states in _states(model, tokenizer, encounters, config):
         mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
         with torch.no_grad():
-            narrow = head.eval().narrow(states, mask)
+            narrow = head.narrow(states, mask)
         moments.add(torch.cat((narrow[0], normalised(states[0])), 1))
     return (
         f"states narrowed from {head.hidden_size} to {head.narrow.width}: the best linear reconstruction leaves "
