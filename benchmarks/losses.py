@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from nosology.config.losses import SegmentationConfig
+from nosology.config.loss_terms import SegmentationConfig
 from nosology.losses.facts import LabelFacts, LabelRows
 
 NOTES, LABELS, ENCOUNTERS, A_NOTE = 8, 8_921, 50_000, 15

@@ -11,7 +11,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nosology.config.architectures import (
-    Architecture,
     BiLstmConfig,
     ConvolutionConfig,
     CrossAttentionConfig,
@@ -24,14 +23,8 @@ from nosology.config.architectures import (
     MultiResidualConfig,
     SynonymAttentionConfig,
     TransformerConfig,
-    caml,
-    joint_laat,
-    laat,
-    msmn,
-    multirescnn,
-    plm_ca,
-    plm_icd,
 )
+from nosology.config.published import Architecture, caml, joint_laat, laat, msmn, multirescnn, plm_ca, plm_icd
 from nosology.encoders.base import Encoder
 from nosology.encoders.convolution import Convolution, MultiResidual
 from nosology.encoders.embedding import WordEmbedding

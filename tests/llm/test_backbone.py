@@ -15,12 +15,10 @@ from nosology.encoders.smollm2 import MissingSmolLm2Error
 from nosology.errors import ConfigError, NosologyError
 from nosology.llm import loading
 from nosology.llm.backbone import DecoderOnly, EncoderDecoder
+from nosology.llm.kept_backbone import backbone_fingerprint, describe_backbone, rebuild_backbone
 from nosology.llm.loading import (
-    backbone_fingerprint,
     build_backbone,
-    describe_backbone,
     load_backbone,
-    rebuild_backbone,
     tokenizer_of,
 )
 from nosology.llm.lora import TrainableShare

@@ -10,15 +10,14 @@ import numpy as np
 import oracles
 from numpy.typing import NDArray
 
+from nosology.config.loss_terms import AsymmetricTermConfig, FocalTermConfig, SegmentationConfig
 from nosology.config.losses import (
     AsymmetricConfig,
-    AsymmetricTermConfig,
     BceConfig,
     ClassBalancedConfig,
     ContrastiveConfig,
     DistributionBalancedConfig,
     FocalConfig,
-    FocalTermConfig,
     GhmConfig,
     HierarchicalConfig,
     HillConfig,
@@ -28,7 +27,6 @@ from nosology.config.losses import (
     MfmConfig,
     RalConfig,
     RDropConfig,
-    SegmentationConfig,
     SegmentedHarmonicConfig,
     SplcConfig,
     ZlprConfig,

@@ -8,24 +8,23 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
+from loss_table import LABELS, TABLE, Known, batch, facts, label_rows, make, paths_of
 
-torch = pytest.importorskip("torch", reason="the extra 'neural' is not installed")
-
-from loss_table import LABELS, TABLE, Known, batch, facts, label_rows, make, paths_of  # noqa: E402
-
-from nosology.config.losses import (  # noqa: E402
+from nosology.config.loss_terms import SegmentationConfig
+from nosology.config.losses import (
     AsymmetricConfig,
     BceConfig,
     ContrastiveConfig,
     GhmConfig,
+    HierarchicalConfig,
     LossConfig,
     RDropConfig,
-    SegmentationConfig,
     SegmentedHarmonicConfig,
     SplcConfig,
 )
-from nosology.errors import ConfigError, ModelError  # noqa: E402
-from nosology.losses import (  # noqa: E402
+from nosology.errors import ConfigError, ModelError
+from nosology.losses import (
     asymmetric,
     balanced,
     base,
@@ -37,10 +36,10 @@ from nosology.losses import (  # noqa: E402
     segmented,
     wrapped,
 )
-from nosology.losses.build import build_loss, segments_of  # noqa: E402
-from nosology.losses.facts import LabelFacts, LabelRows  # noqa: E402
-from nosology.losses.segmentation import segment_labels  # noqa: E402
-from nosology.losses.wrapped import ContrastiveAlignment, RDrop  # noqa: E402
+from nosology.losses.build import build_loss, segments_of
+from nosology.losses.facts import LabelFacts, LabelRows
+from nosology.losses.segmentation import segment_labels
+from nosology.losses.wrapped import ContrastiveAlignment, RDrop
 
 EVERY = pytest.mark.parametrize("name", TABLE)
 MODULES = (asymmetric, balanced, cross_entropy, harmonised, hierarchical, missing, ranking, segmented, wrapped)
@@ -378,8 +377,6 @@ def test_labels_above_labels_count_among_the_codes_above() -> None:
 
 
 def test_a_missing_hierarchy_is_told() -> None:
-    from nosology.config.losses import HierarchicalConfig
-
     with pytest.raises(ConfigError, match='"hierarchical" needs the codes above each label'):
         build_loss(HierarchicalConfig(), LabelFacts(label_rows()))
     with pytest.raises(ConfigError, match="balance needs the counts of labels"):

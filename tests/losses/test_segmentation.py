@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nosology.checkpoint import load_arrays, save_arrays
-from nosology.config.losses import SegmentationConfig
+from nosology.config.loss_terms import SegmentationConfig
 from nosology.errors import ConfigError, ModelError
 from nosology.losses.facts import LabelFacts, LabelRows
 from nosology.losses.segmentation import Segmentation, segment_labels

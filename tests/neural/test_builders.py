@@ -15,7 +15,6 @@ from model_table import batch
 from nosology.builders import Labels, build_model, number_names, number_paths
 from nosology.config import NeuralConfig, load_recipe
 from nosology.config.architectures import (
-    Architecture,
     BiLstmConfig,
     ConvolutionConfig,
     CrossAttentionConfig,
@@ -26,14 +25,8 @@ from nosology.config.architectures import (
     MultiResidualConfig,
     SynonymAttentionConfig,
     TransformerConfig,
-    caml,
-    joint_laat,
-    laat,
-    msmn,
-    multirescnn,
-    plm_ca,
-    plm_icd,
 )
+from nosology.config.published import Architecture, caml, joint_laat, laat, msmn, multirescnn, plm_ca, plm_icd
 from nosology.errors import ConfigError
 from nosology.model import CodingModel
 from nosology.shipped_recipes import find_recipe
@@ -232,7 +225,7 @@ def test_numbers_out_of_range_are_refused(make: Any, message: str) -> None:
 
 
 def test_architectures_load_without_torch() -> None:
-    code = "import json, sys, nosology.config.architectures as a; a.laat(); print(json.dumps('torch' in sys.modules))"
+    code = "import json, sys, nosology.config.published as a; a.laat(); print(json.dumps('torch' in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) is False
 

@@ -16,6 +16,7 @@ from nosology.cli.main import run
 from nosology.coder import Coder
 from nosology.config import NetworkConfig, NeuralConfig, Recipe, SimulatedConfig, load_recipe, to_toml
 from nosology.config.architectures import ConvolutionConfig, DirectConfig, LabelAttentionConfig
+from nosology.config.loss_terms import SegmentationConfig
 from nosology.config.losses import (
     AsymmetricConfig,
     BceConfig,
@@ -26,7 +27,6 @@ from nosology.config.losses import (
     HierarchicalConfig,
     LossConfig,
     RDropConfig,
-    SegmentationConfig,
     SegmentedHarmonicConfig,
     SplcConfig,
 )

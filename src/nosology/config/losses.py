@@ -1,4 +1,4 @@
-"""What a network's training minimises: one section for each loss, and how labels are put into segments.
+"""What a network's training minimises: one section for each loss.
 
 The formulas, with their sources, stand in ``docs/losses.md`` and in the classes of ``nosology.losses``.
 """
@@ -8,89 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nosology.config.loss_terms import (
+    BceTermConfig,
+    SegmentationConfig,
+    TermConfig,
+    share,
+)
 from nosology.config.rules import Check, Section, above, at_least, between, rule
 
 Reduction = Literal["mean", "sum"]
 """Over the labels: their mean, or their sum. Over the encounters it is the mean always."""
 
 
-def _share() -> dict[str, Check]:
-    """In [0, 1)."""
-    return rule(lambda value: None if 0 <= value < 1 else f"{value!r} is not in [0, 1)")
-
-
 def _if_above_0() -> dict[str, Check]:
     return rule(lambda value: None if value is None or value > 0 else f"{value!r} is not above 0")
-
-
-# --- segments ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentationConfig(Section):
-    """How labels are put into segments.
-
-    Args:
-        method: by frequency and co-occurrence, by one of them, or by the hierarchy of codes.
-        ratio: the commonest label of a band is at most so many times as frequent as its rarest.
-        groups: that a band falls into, so that labels of one note part.
-        least_labels: smaller segments join the one of the closest frequency; 1 leaves them alone.
-        level: whose codes are together, for the method "hierarchy".
-    """
-
-    method: Literal["both", "frequency", "cooccurrence", "hierarchy"] = "both"
-    ratio: float = field(default=4.0, metadata=at_least(1))
-    groups: int = field(default=2, metadata=at_least(1))
-    least_labels: int = field(default=1, metadata=at_least(1))
-    level: Literal["chapter", "category"] = "chapter"
-
-
-# --- base terms of the segmented loss ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class BceTermConfig(Section):
-    """The plain cross-entropy.
-
-    Args:
-        kind: chooses this section.
-    """
-
-    kind: Literal["bce"] = "bce"
-
-
-@dataclass(frozen=True, slots=True)
-class FocalTermConfig(Section):
-    """Cross-entropy that looks away from what is easy.
-
-    Args:
-        kind: chooses this section.
-        gamma: exponent of the focus.
-    """
-
-    kind: Literal["focal"] = "focal"
-    gamma: float = field(default=2.0, metadata=at_least(0))
-
-
-@dataclass(frozen=True, slots=True)
-class AsymmetricTermConfig(Section):
-    """As the focal term, with exponents of its own for positives and negatives.
-
-    Args:
-        kind: chooses this section.
-        gamma_positive, gamma_negative: exponents of the focus.
-        margin: negatives below this probability count nothing.
-        detach_focus: the focus passes no gradient, as in the authors' code.
-    """
-
-    kind: Literal["asymmetric"] = "asymmetric"
-    gamma_positive: float = field(default=1.0, metadata=at_least(0))
-    gamma_negative: float = field(default=4.0, metadata=at_least(0))
-    margin: float = field(default=0.05, metadata=_share())
-    detach_focus: bool = True
-
-
-TermConfig = BceTermConfig | FocalTermConfig | AsymmetricTermConfig
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------
@@ -109,7 +40,7 @@ class BceConfig(Section):
     """
 
     kind: Literal["bce"] = "bce"
-    smoothing: float = field(default=0.0, metadata=_share())
+    smoothing: float = field(default=0.0, metadata=share())
     positive_weight: float = field(default=1.0, metadata=above(0))
     balance: float = field(default=0.0, metadata=between(0, 1))
     reduction: Reduction = "mean"
@@ -146,7 +77,7 @@ class ClassBalancedConfig(Section):
     """
 
     kind: Literal["class_balanced"] = "class_balanced"
-    beta: float = field(default=0.9999, metadata=_share())
+    beta: float = field(default=0.9999, metadata=share())
     weighting: Literal["by_class", "average_n", "average_w", "min_n"] = "by_class"
     alpha: float = field(default=0.5, metadata=between(0, 1))
     gamma: float = field(default=2.0, metadata=at_least(0))
@@ -180,7 +111,7 @@ class DistributionBalancedConfig(Section):
     negative_scale: float = field(default=2.0, metadata=above(0))
     alpha: float = field(default=0.5, metadata=between(0, 1))
     gamma: float = field(default=2.0, metadata=at_least(0))
-    beta: float = field(default=0.9, metadata=_share())
+    beta: float = field(default=0.9, metadata=share())
     scale: float | None = field(default=None, metadata=_if_above_0())
     reduction: Reduction = "mean"
 
@@ -200,7 +131,7 @@ class AsymmetricConfig(Section):
     kind: Literal["asymmetric"] = "asymmetric"
     gamma_positive: float = field(default=1.0, metadata=at_least(0))
     gamma_negative: float = field(default=4.0, metadata=at_least(0))
-    margin: float = field(default=0.05, metadata=_share())
+    margin: float = field(default=0.05, metadata=share())
     detach_focus: bool = True
     reduction: Reduction = "sum"
 
@@ -264,7 +195,7 @@ class RalConfig(Section):
     lam: float = field(default=1.5, metadata=above(0))
     gamma_positive: float = field(default=0.0, metadata=at_least(0))
     gamma_negative: float = field(default=4.0, metadata=at_least(0))
-    margin: float = field(default=0.05, metadata=_share())
+    margin: float = field(default=0.05, metadata=share())
     detach_focus: bool = True
     reduction: Reduction = "sum"
 
@@ -284,7 +215,7 @@ class MfmConfig(Section):
     power: float = field(default=1 / 6, metadata=at_least(0))
     gamma_positive: float = field(default=0.0, metadata=at_least(0))
     gamma_negative: float = field(default=4.0, metadata=at_least(0))
-    margin: float = field(default=0.05, metadata=_share())
+    margin: float = field(default=0.05, metadata=share())
     detach_focus: bool = True
     reduction: Reduction = "sum"
 
@@ -302,7 +233,7 @@ class GhmConfig(Section):
 
     kind: Literal["ghm"] = "ghm"
     bins: int = field(default=10, metadata=at_least(1))
-    momentum: float = field(default=0.75, metadata=_share())
+    momentum: float = field(default=0.75, metadata=share())
     reduction: Reduction = "mean"
 
 

@@ -9,7 +9,7 @@ from nosology.knowledge.vocabulary import ignored_words
 from nosology.ranking.source import Mention
 from nosology.types import Evidence, Span
 
-EXPLAINED_FROM = 0.01
+EXPLAINED_FROM = 0.02
 """Codes of a lower probability that are not assigned are listed for the ranking, but nobody looks for their words."""
 
 _MOST = 10
@@ -25,19 +25,25 @@ def choose_evidence(stream: TokenStream, mentions: Iterable[Mention]) -> tuple[t
         mentions: everything that speaks for the code.
     """
     strongest = dict[tuple[int, ...], Mention]()
+    most = 0.0
     for mention in mentions:
-        known = strongest.get(mention.words)
-        if known is None or mention.strength > known.strength:
-            strongest[mention.words] = mention
+        words, strength, _ = mention
+        known = strongest.get(words)
+        if known is None or strength > known.strength:
+            strongest[words] = mention
+            most = max(most, strength)
     if not strongest:
         return (), ()
-    least = _WEAKEST * max([mention.strength for mention in strongest.values()])
-    kept = [mention for mention in strongest.values() if mention.strength >= least]
+    kept = list(strongest.values())
     if len(kept) > 1:
-        kept.sort(key=lambda mention: (-mention.strength, mention.words))
-    del kept[_MOST:]
+        least = _WEAKEST * most
+        kept = sorted([mention for mention in kept if mention.strength >= least], key=_strongest_first)[:_MOST]
     evidence = dict.fromkeys([_known_evidence(stream, mention.words) for mention in kept])
     return tuple(evidence), tuple(dict.fromkeys([mention.expression for mention in kept]))
+
+
+def _strongest_first(mention: Mention) -> tuple[float, tuple[int, ...]]:
+    return -mention.strength, mention.words
 
 
 def _known_evidence(stream: TokenStream, words: tuple[int, ...]) -> Evidence:

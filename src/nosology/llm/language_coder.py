@@ -16,7 +16,7 @@ from nosology.builders import build_head
 from nosology.checkpoint import ModelFolder
 from nosology.codes.titles import TitleTable
 from nosology.config.architectures import DirectConfig, HeadConfig
-from nosology.config.llm import FreshBackboneConfig, LlmConfig, LoraConfig, PretrainedBackboneConfig
+from nosology.config.llm import FreshBackboneConfig, LlmConfig, PretrainedBackboneConfig
 from nosology.config.reading import dataclass_from_mapping, read_toml
 from nosology.config.trainer import TrainerConfig
 from nosology.config.writing import to_toml
@@ -26,15 +26,8 @@ from nosology.knowledge.stream import TokenStream
 from nosology.knowledge.wordings import Wordings
 from nosology.llm.backbone import Backbone
 from nosology.llm.held_out import Scores
-from nosology.llm.loading import (
-    backbone_fingerprint,
-    build_backbone,
-    describe_backbone,
-    rebuild_backbone,
-    source_of,
-    tokenizer_of,
-    tuned,
-)
+from nosology.llm.kept_backbone import describe_kept, stored_backbone
+from nosology.llm.loading import build_backbone, source_of, tokenizer_of
 from nosology.llm.lora import TrainableShare, share_of
 from nosology.llm.memory import check_memory
 from nosology.llm.model import LanguageCodingModel, LanguageEncoder, LanguageObjective, Writer
@@ -171,7 +164,7 @@ class LanguageCoder:
         _check_gpu(config)
         torch.manual_seed(seed)
         backbone = build_backbone(config.backbone, config.tuning, tokenizer)
-        described = _described(config, backbone)
+        described = describe_kept(config, backbone)
         answers = _answers(config, tokenizer, kept, wordings.titles, backbone.end)
         places = {code: number for number, code in enumerate(kept)}
         targets = ([places[code] for code in example.code_set if code in places] for example in train)
@@ -284,7 +277,7 @@ class LanguageCoder:
         tokenizer = cast(SubwordTokenizer, load_tokenizer(folder.file("tokenizer.json")))
         kept = read_json(folder.file("llm.json"))
         counts = {str(code): int(count) for code, count in kept["labels"].items()}
-        backbone = _stored_backbone(config, kept["backbone"], folder)
+        backbone = stored_backbone(config, kept["backbone"], folder)
         answers = _answers(config, tokenizer, counts, titles, backbone.end)
         most, described = int(kept["answer_tokens"]), kept["backbone"]
         coder = _assemble(config, tokenizer, counts, titles, None, backbone, answers, most, described)
@@ -374,28 +367,6 @@ def _check_gpu(config: LlmConfig) -> None:
     except (OSError, ValueError, KeyError):
         return  # loading says what is wrong with the name
     check_memory(known, config.tuning, torch.cuda.mem_get_info()[0])
-
-
-def _described(config: LlmConfig, backbone: Backbone) -> dict[str, Any]:
-    """By its name and a fingerprint where only adapters were trained and the recipe wants no more; else whole."""
-    own = config.backbone
-    if isinstance(own, PretrainedBackboneConfig) and isinstance(config.tuning, LoraConfig) and not own.portable:
-        return {"name": own.name, "fingerprint": backbone_fingerprint(backbone)}
-    return describe_backbone(backbone)
-
-
-def _stored_backbone(config: LlmConfig, described: Mapping[str, Any], folder: ModelFolder) -> Backbone:
-    if "name" not in described:
-        return tuned(rebuild_backbone(described), config.tuning)
-    name = str(described["name"])
-    backbone = build_backbone(config.backbone, config.tuning, tokenizer_of(name))
-    if backbone_fingerprint(backbone) != described["fingerprint"]:
-        raise ModelError(
-            f"the language model {name!r} is not the one that this model's adapters were trained beside; put that one "
-            "back, or train again",
-            path=folder.path,
-        )
-    return backbone
 
 
 def _encounter_of(stream: TokenStream) -> Encounter:

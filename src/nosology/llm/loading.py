@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, assert_never
@@ -28,7 +27,6 @@ from nosology.llm.backbone import Backbone, wrap
 from nosology.llm.lora import attach
 from nosology.preprocessing.subword_tokenizer import SubwordTokenizer
 
-_SAMPLES = 64
 _ALSO_KNOWN = (
     "google/flan-t5-base",
     "google/long-t5-tglobal-base",
@@ -72,7 +70,7 @@ def load_backbone(name: str, *, dtype: torch.dtype = torch.float32, four_bit: bo
     try:
         config: Any = AutoConfig.from_pretrained(source, **options)
         with without_progress_bar():
-            model = _kind(config).from_pretrained(source, use_safetensors=True, **more, **options)
+            model = kind_of(config).from_pretrained(source, use_safetensors=True, **more, **options)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(_not_loaded(name)) from error
     return _wrapped(model, tokenizer)
@@ -155,7 +153,8 @@ def _in_four_bits() -> dict[str, Any]:
     return {"quantization_config": quantised, "device_map": {"": torch.cuda.current_device()}}
 
 
-def _kind(config: Any) -> Any:
+def kind_of(config: Any) -> Any:
+    """The class that loads models of a configuration: with an encoder, or a decoder alone."""
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
@@ -244,40 +243,3 @@ def _fresh_llama(config: FreshBackboneConfig, tokenizer: SubwordTokenizer) -> nn
             tie_word_embeddings=True,
         )
     )
-
-
-# --- in model folders -----------------------------------------------------------------------------------------------
-
-
-def describe_backbone(backbone: Backbone) -> dict[str, Any]:
-    """What ``rebuild_backbone`` needs beside the weights, as JSON can hold it."""
-    config: Any = backbone.model.config
-    return {"config": config.to_dict(), "filler": backbone.filler, "end": backbone.end}
-
-
-def rebuild_backbone(described: Mapping[str, Any]) -> Backbone:
-    """The language model that was described, with fresh weights: needs neither the hub nor the folder it came from.
-
-    Raises:
-        ConfigError: the description is no model's.
-    """
-    from transformers import AutoConfig
-
-    try:
-        settings = dict(described["config"])
-        config: Any = AutoConfig.for_model(settings.pop("model_type"), **settings)
-        return wrap(_kind(config).from_config(config), int(described["filler"]), int(described["end"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"the description of the language model is damaged ({type(error).__name__})") from error
-
-
-def backbone_fingerprint(backbone: Backbone) -> str:
-    """A hash of a sample of the weights that no adapter and no precision changes: embeddings and vectors."""
-    embedding: Any = backbone.model.get_input_embeddings().weight
-    vectors = [value for _, value in sorted(backbone.model.named_parameters()) if value.dim() == 1]
-    digest = hashlib.sha256()
-    for tensor in (embedding, *vectors):
-        flat = tensor.detach().flatten()
-        sample = flat[:: max(1, len(flat) // _SAMPLES)].to("cpu", torch.bfloat16).float()
-        digest.update(f"{tuple(tensor.shape)}".encode() + sample.numpy().tobytes())
-    return digest.hexdigest()[:16]

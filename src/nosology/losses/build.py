@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, assert_never
 
+from nosology.config.loss_terms import AsymmetricTermConfig, BceTermConfig, FocalTermConfig, TermConfig
 from nosology.config.losses import (
     AsymmetricConfig,
-    AsymmetricTermConfig,
     BceConfig,
-    BceTermConfig,
     ClassBalancedConfig,
     ContrastiveConfig,
     DistributionBalancedConfig,
     FocalConfig,
-    FocalTermConfig,
     GhmConfig,
     HierarchicalConfig,
     HillConfig,
@@ -27,7 +25,6 @@ from nosology.config.losses import (
     RDropConfig,
     SegmentedHarmonicConfig,
     SplcConfig,
-    TermConfig,
     ZlprConfig,
 )
 from nosology.losses.asymmetric import Asymmetric, MultiLabelFocalModifier, RobustAsymmetric

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from nosology.config.losses import SegmentationConfig
+from nosology.config.loss_terms import SegmentationConfig
 from nosology.errors import ConfigError, ModelError
 from nosology.losses.facts import Ints, LabelFacts, LabelRows, Paths
 

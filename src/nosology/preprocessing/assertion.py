@@ -175,7 +175,7 @@ class AssertionEngine:
         words = document.words
         if not words:
             return []
-        positions = list(accumulate((len(word) + 1 for word in words), initial=0))
+        positions = list(accumulate([len(word) + 1 for word in words], initial=0))
         found: list[tuple[int, int, int]] = []
         for pattern, position, _ in self._automaton.find_matches_as_indexes(f" {' '.join(words)} ", overlapping=True):
             found.append((bisect_left(positions, position), -self._lengths[pattern], pattern))
@@ -292,16 +292,20 @@ def _closing(depths: list[int], start: int, end: int) -> int:
 
 def _find_breaks(document: Document) -> _Breaks:
     token_starts = document.token_starts
-    marks: dict[str, list[int]] = {",": [], ";": [], "(": [], ")": []}
-    for match in _PUNCTUATION.finditer(document.normalised.text):
-        marks[match[0]].append(match.start())
-    words = {mark: np.searchsorted(token_starts, positions) for mark, positions in marks.items()}
+    found = [(match[0], match.start()) for match in _PUNCTUATION.finditer(document.normalised.text)]
+    places = np.searchsorted(token_starts, [position for _, position in found]).tolist()
+    words: dict[str, list[int]] = {",": [], ";": [], "(": [], ")": []}
+    for (mark, _), place in zip(found, places, strict=True):
+        words[mark].append(place)
     starts = np.array([sentence.start for sentence in document.sentences], dtype=np.int64)
     sentences = np.searchsorted(token_starts, document.normalised.to_normalised_arrays(starts, starts)[0])
-    segments = sorted({*words[";"].tolist(), *sentences.tolist()})
+    segments = sorted({*words[";"], *sentences.tolist()})
     count = len(document.words) + 1
-    depths = np.cumsum(np.bincount(words["("], minlength=count) - np.bincount(words[")"], minlength=count))
-    return _Breaks(segments, words[","].tolist(), depths.tolist())
+    steps = [0] * count
+    for mark, step in (("(", 1), (")", -1)):
+        for place in words[mark]:
+            steps[place] += step
+    return _Breaks(segments, words[","], list(accumulate(steps)))
 
 
 def _section_scopes(document: Document) -> Iterator[Scope]:

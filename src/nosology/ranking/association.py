@@ -183,8 +183,8 @@ class AssociationSource:
         category_of = self._category_of
         upper = self._level(self.by_category, held)
         score = level.total + 0.3 * neighbours + 0.02 * upper.total[category_of]
-        count = min(self.candidate_count, int((score > _MENTIONED).sum()))
-        chosen = np.argsort(-score, kind="stable")[:count]
+        mentioned = np.flatnonzero(score > _MENTIONED)
+        chosen = mentioned[np.argsort(-score[mentioned], kind="stable")[: self.candidate_count]]
         occurrences = _Occurrences.of(numbers, grams, known)
         best = _describe_best(occurrences, level.best[chosen], stream)
         plain = self.plain.combine(held, np.ones(len(held)))
@@ -192,7 +192,7 @@ class AssociationSource:
             level.total[chosen],
             level.most[chosen],
             level.grams[chosen],
-            np.argsort(np.argsort(-level.total, kind="stable"), kind="stable")[chosen],
+            _places(level.total)[chosen],
             plain[chosen],
             upper.total[category_of[chosen]],
             upper.most[category_of[chosen]],
@@ -215,12 +215,11 @@ class AssociationSource:
         owners, columns, values = triggers.gather(held)
         total = np.bincount(columns, weights=-np.log1p(-values.astype(np.float64)), minlength=triggers.width)
         grams = np.bincount(columns, weights=values > _NOTABLE, minlength=triggers.width)
-        # By code, the highest probability first: a column and less than one off it in one number.
-        order = np.argsort(columns - 0.5 * values, kind="stable")
-        first = run_starts(columns[order])
         most, best = np.zeros(triggers.width), np.full(triggers.width, -1, dtype=np.int64)
-        most[columns[order][first]] = values[order][first]
-        best[columns[order][first]] = held[owners[order][first]]
+        np.maximum.at(most, columns, values)
+        # Where several n-grams are as strong, the first stays: it is written last.
+        strongest = np.flatnonzero(values == most[columns])[::-1]
+        best[columns[strongest]] = held[owners[strongest]]
         return _Level(total.astype(np.float64), most, grams.astype(np.float64), best)
 
     def _alike(self, held: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -362,6 +361,14 @@ def _describe_best(
     columns[2, found] = occurrences.first[lower] / max(1, len(stream))
     columns[3, found] = (before[upper] - before[lower]) / (upper - lower)
     return list(columns)
+
+
+def _places(totals: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The place of each code when the highest sum comes first: ``[code]``."""
+    order = np.argsort(-totals, kind="stable")
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    return places
 
 
 def _rival(

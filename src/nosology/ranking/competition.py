@@ -7,6 +7,7 @@ met by words that people are known to mark for a different code. This looks at t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -73,12 +74,12 @@ class _Claims(NamedTuple):
 def _claims(codes: Sequence[str], categories: NDArray[np.int64], mentions: Mapping[str, Sequence[Mention]]) -> _Claims:
     words, counts, owners, strengths = list[int](), list[int](), list[int](), list[float]()
     for owner, code in enumerate(codes):
-        for mention in mentions.get(code, ()):
-            if mention.strength > _FREE:
-                words += mention.words
-                counts.append(len(mention.words))
+        for own, strength, _ in mentions.get(code, ()):
+            if strength > _FREE:
+                words += own
+                counts.append(len(own))
                 owners.append(owner)
-                strengths.append(mention.strength)
+                strengths.append(strength)
     sizes = np.array(counts, dtype=np.int64)
     word_of, code_of = np.array(words, dtype=np.int64), np.repeat(np.array(owners, dtype=np.int64), sizes)
     strength, length = np.repeat(np.array(strengths), sizes), np.repeat(sizes, sizes)
@@ -94,7 +95,7 @@ def _compare(
     """What others claim of the words of some candidates' strongest mentions: ``[candidate, feature]``."""
     sizes = np.array([len(mention.words) for mention in own], dtype=np.int64)
     firsts = np.cumsum(sizes) - sizes
-    words = np.array([word for mention in own for word in mention.words], dtype=np.int64)
+    words = np.array(list(chain.from_iterable([mention.words for mention in own])), dtype=np.int64)
     owners = np.repeat(np.arange(len(own)), sizes)
     lower, upper = np.searchsorted(claims.words, words), np.searchsorted(claims.words, words, side="right")
     counts = upper - lower

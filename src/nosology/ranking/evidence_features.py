@@ -104,37 +104,39 @@ def hits_by_code(
     """
     assertions = _assertions(found, reading.stream)
     reasons = defaultdict[str, list[tuple[Hit, int]]](list)
-    length = max(1, len(reading.stream))
+    length, worths = max(1, len(reading.stream)), reading.worth_list
     for number, matches in found.items():
         entry, best = table.entry(number), matches[0]
         looseness = 0 if best.is_tight else 1  # the best comes first
         times, total, size, count = entry.found[looseness], sum(entry.times), len(best.words), len(matches)
         ranks = [assertions[match.words[0], match.words[-1]] for match in matches]
-        negated = ranks.count(_NEGATED) / count
-        other = (count - ranks.count(_NEGATED) - ranks.count(_PRESENT)) / count
-        worth = max(sum(reading.worth_list[word] for word in match.words) / len(match.words) for match in matches)
+        denied = ranks.count(_NEGATED)
+        negated, other = denied / count, (count - denied - ranks.count(_PRESENT)) / count
+        worth = max([sum([worths[word] for word in match.words]) / len(match.words) for match in matches])
         longer = [table.entry(other_number).codes for other_number in inside.get(number, ())]
-        position = min(match.words[0] for match in matches) / length
+        position = min([match.words[0] for match in matches]) / length
+        all_negated, shared_by = float(negated == 1.0), len(entry.codes)
         for code, times_marked, carriers in zip(entry.codes, entry.times, entry.gold[looseness], strict=True):
+            # In the order of the fields: names take as long to pass as all the rest of this loop.
             hit = Hit(
-                precision=(carriers + 0.3) / (times + 1.0),
-                gap=best.gap,
-                crossed=best.crossed,
-                times=times_marked,
-                share=times_marked / total,
-                marked=entry.marked,
-                size=size,
-                mentions=count,
-                position=position,
-                negated=negated,
-                other=other,
-                all_negated=float(negated == 1.0),
-                found=times,
-                overruled=sum(code not in codes for codes in longer),
-                longer=len(longer),
-                rarity=entry.rarity,
-                worth=worth,
-                codes=len(entry.codes),
+                (carriers + 0.3) / (times + 1.0),
+                best.gap,
+                best.crossed,
+                times_marked,
+                times_marked / total,
+                entry.marked,
+                size,
+                count,
+                position,
+                negated,
+                other,
+                all_negated,
+                times,
+                sum([code not in codes for codes in longer]) if longer else 0,
+                len(longer),
+                entry.rarity,
+                worth,
+                shared_by,
             )
             reasons[table.codes[code]].append((hit, number))
     return reasons
