@@ -150,6 +150,7 @@ def _transformer(config: TransformerConfig, described: Mapping[str, Any] | None)
         frame=frame,
         frozen=config.frozen,
         gradient_checkpointing=config.gradient_checkpointing,
+        in_bf16=config.precision == "bf16",
     )
 
 

@@ -118,6 +118,7 @@ def test_the_hash_tells_weights_and_chunks_apart(llama: Path) -> None:
     assert encoder_hash(encoder) == encoder_hash(_encoder(llama))
     assert encoder_hash(encoder) != encoder_hash(_encoder(llama, chunk_tokens=31))
     assert encoder_hash(encoder) != encoder_hash(_encoder(llama, overlap_tokens=3))
+    assert encoder_hash(encoder) != encoder_hash(_encoder(llama, precision="bf16"))
     other = _encoder(llama)
     with torch.no_grad():
         next(iter(other.model.parameters()))[3, 3] += 1e-6
@@ -177,6 +178,8 @@ def test_places_that_hold_something_else_are_refused(llama: Path, tmp_path: Path
     assert not (tmp_path / "none").exists()
     with pytest.raises(ConfigError, match="set frozen = true"):
         TransformerConfig(cache="states")
+    with pytest.raises(ConfigError, match="is for an encoder that does not learn: set frozen = true"):
+        TransformerConfig(precision="bf16")
 
 
 def test_the_size_is_told_before_anything_is_written(

@@ -303,6 +303,16 @@ def test_a_frozen_encoder_keeps_nothing_and_drops_nothing() -> None:
     assert torch.equal(encoder(batch(20)).hidden, encoder(batch(20)).hidden)
 
 
+def test_a_frozen_encoder_may_compute_in_bf16() -> None:
+    notes, model = batch(20), bert()
+    whole, half = (
+        Transformer(model, chunk_tokens=16, frozen=True, in_bf16=half).eval()(notes).hidden for half in (False, True)
+    )
+    assert half.dtype == torch.float32
+    assert not torch.equal(whole, half)
+    assert float(nn.functional.cosine_similarity(whole, half, dim=-1)[notes.mask].min()) > 0.999
+
+
 @pytest.mark.parametrize(
     ("make", "chunk", "frame", "room"), [(bert, 39, (2, 3), 40), (roberta, 41, None, 40), (longformer, 65, None, 64)]
 )

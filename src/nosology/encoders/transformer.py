@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ class Transformer(Encoder):
         frozen: the model is not trained, and runs without dropout and without keeping anything for the gradient.
         gradient_checkpointing: computes activations again in the backward pass, for memory.
         chunks_at_once: how many chunks run together, at most; bounds the memory of a very long note.
+        in_bf16: matrix products are computed in bf16; states are float32 all the same.
 
     Raises:
         ConfigError: the chunk does not fit the model, or the overlap does not fit the chunk.
@@ -73,6 +74,7 @@ class Transformer(Encoder):
         frozen: bool = False,
         gradient_checkpointing: bool = False,
         chunks_at_once: int = 256,
+        in_bf16: bool = False,
     ) -> None:
         config: Any = model.config
         super().__init__(int(config.hidden_size))
@@ -84,7 +86,7 @@ class Transformer(Encoder):
         config.use_cache = False  # a decoder's keys and values are for writing
         self.model = _without_pooler(model)
         self.chunk_tokens, self.overlap_tokens, self.frame = chunk_tokens, overlap_tokens, frame
-        self.frozen, self.chunks_at_once = frozen, chunks_at_once
+        self.frozen, self.chunks_at_once, self.in_bf16 = frozen, chunks_at_once, in_bf16
         self.filler = int(getattr(config, "pad_token_id", None) or 0)
         self.first_is_global = config.model_type == "longformer" and frame is not None
         if frozen:
@@ -123,7 +125,9 @@ class Transformer(Encoder):
         options: dict[str, Tensor] = {}
         if self.first_is_global:
             options["global_attention_mask"] = torch.zeros_like(ids).index_fill_(1, ids.new_zeros(1), 1)
-        return self.model(input_ids=ids, attention_mask=mask.long(), **options).last_hidden_state
+        with torch.autocast(ids.device.type, torch.bfloat16) if self.in_bf16 else nullcontext():
+            states = self.model(input_ids=ids, attention_mask=mask.long(), **options).last_hidden_state
+        return states.float() if self.in_bf16 else states
 
 
 def _portions(chunks: Chunks, size: int) -> list[tuple[slice, Tensor]]:

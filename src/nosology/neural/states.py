@@ -205,6 +205,7 @@ def encoder_hash(encoder: Transformer) -> str:
     described = describe_transformer(encoder)
     config = {name: value for name, value in described["config"].items() if name not in _PASSING}
     settings = [config, encoder.frame, encoder.chunk_tokens, encoder.overlap_tokens]
+    settings += ["bf16"] * encoder.in_bf16
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for name, value in sorted(encoder.model.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
