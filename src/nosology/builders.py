@@ -29,7 +29,13 @@ from nosology.encoders.base import Encoder
 from nosology.encoders.convolution import Convolution, MultiResidual
 from nosology.encoders.embedding import WordEmbedding
 from nosology.encoders.recurrent import BiLstm
-from nosology.encoders.transformer import Transformer, load_transformer, rebuild_transformer, special_tokens
+from nosology.encoders.transformer import (
+    Transformer,
+    has_fast_bf16,
+    load_transformer,
+    rebuild_transformer,
+    special_tokens,
+)
 from nosology.errors import ConfigError
 from nosology.heads.base import Head
 from nosology.heads.direct import DirectClassification
@@ -150,7 +156,7 @@ def _transformer(config: TransformerConfig, described: Mapping[str, Any] | None)
         frame=frame,
         frozen=config.frozen,
         gradient_checkpointing=config.gradient_checkpointing,
-        in_bf16=config.precision == "bf16",
+        in_bf16=config.precision == "bf16" or (config.precision == "auto" and has_fast_bf16()),
     )
 
 

@@ -182,6 +182,14 @@ def test_places_that_hold_something_else_are_refused(llama: Path, tmp_path: Path
         TransformerConfig(precision="bf16")
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_precision_may_be_the_machines(llama: Path, monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
+    monkeypatch.setattr("nosology.builders.has_fast_bf16", lambda: fast)
+    assert _encoder(llama, precision="auto").in_bf16 is fast
+    assert _encoder(llama, precision="bf16").in_bf16
+    assert not _encoder(llama).in_bf16
+
+
 def test_the_size_is_told_before_anything_is_written(
     llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

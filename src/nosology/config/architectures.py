@@ -103,9 +103,9 @@ class TransformerConfig(Section):
         framed: every chunk stands between the model's own start and end tokens, as in its training.
         frozen: the model is not trained.
         gradient_checkpointing: less memory for more time.
-        precision: that a frozen model computes in: "bf16" is twice as fast where the processor has instructions for it
-            (Intel's AMX, most GPUs), and differs in the third digit of a state. A model that learns follows
-            ``trainer.mixed_precision``.
+        precision: that a frozen model computes in. "bf16" is three times as fast where the processor has instructions
+            for it, and its states differ in the third digit; "auto" takes it there (a GPU, Intel's AMX). A model that
+            learns follows ``trainer.mixed_precision``.
         cache: a folder in which a frozen model's states of each note are kept, half precision, for later epochs and
             runs; relative to where the command runs. Left out, they are kept in memory while training.
     """
@@ -117,7 +117,7 @@ class TransformerConfig(Section):
     framed: bool = True
     frozen: bool = False
     gradient_checkpointing: bool = False
-    precision: Literal["full", "bf16"] = "full"
+    precision: Literal["full", "bf16", "auto"] = "full"
     cache: str | None = field(default=None, metadata=rule(lambda value: "is empty" if value == "" else None))
 
     def __post_init__(self) -> None:

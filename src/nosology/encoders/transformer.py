@@ -176,6 +176,13 @@ def _check_room(config: Any, tokens: int) -> None:
         )
 
 
+def has_fast_bf16() -> bool:
+    """Whether this machine multiplies matrices in bf16 faster than in float32."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+
+
 def load_transformer(name: str) -> nn.Module:
     """The model behind a name, in float32: "minilm" or "smollm2" (inside packages), a folder, or owner/name on the hub.
 
