@@ -27,6 +27,7 @@ from nosology.llm.backbone import Backbone, wrap
 from nosology.llm.lora import attach
 from nosology.preprocessing.subword_tokenizer import SubwordTokenizer
 
+_EMBEDDING_STD = 0.05
 _ALSO_KNOWN = (
     "google/flan-t5-base",
     "google/long-t5-tglobal-base",
@@ -209,8 +210,8 @@ def _kind_of_fresh(config: FreshBackboneConfig) -> Callable[[FreshBackboneConfig
 def _fresh_t5(config: FreshBackboneConfig, tokenizer: SubwordTokenizer) -> nn.Module:
     from transformers import T5Config, T5ForConditionalGeneration
 
-    more: dict[str, Any] = {"decoder_start_token_id": tokenizer.pad_id}
-    return T5ForConditionalGeneration(
+    more: dict[str, Any] = {"decoder_start_token_id": tokenizer.pad_id, "tie_word_embeddings": False}
+    model = T5ForConditionalGeneration(
         T5Config(
             vocab_size=tokenizer.vocabulary_size,
             d_model=config.hidden,
@@ -224,6 +225,11 @@ def _fresh_t5(config: FreshBackboneConfig, tokenizer: SubwordTokenizer) -> nn.Mo
             **more,
         )
     )
+    # As T5 1.1, with an output layer of its own. T5's start of the word vectors, a deviation of 1, is for long
+    # pretraining: a thousand notes would hardly move one. An output layer that starts as small would not learn to write.
+    nn.init.normal_(model.shared.weight, 0.0, _EMBEDDING_STD)
+    nn.init.normal_(model.lm_head.weight, 0.0, config.hidden**-0.5)
+    return model
 
 
 def _fresh_llama(config: FreshBackboneConfig, tokenizer: SubwordTokenizer) -> nn.Module:
