@@ -226,7 +226,7 @@ def _fresh_t5(config: FreshBackboneConfig, tokenizer: SubwordTokenizer) -> nn.Mo
         )
     )
     # As T5 1.1, with an output layer of its own. T5's start of the word vectors, a deviation of 1, is for long
-    # pretraining: a thousand notes would hardly move one. An output layer that starts as small would not learn to write.
+    # pretraining: a thousand notes would hardly move one. An output layer as small does not learn to write.
     nn.init.normal_(model.shared.weight, 0.0, _EMBEDDING_STD)
     nn.init.normal_(model.lm_head.weight, 0.0, config.hidden**-0.5)
     return model

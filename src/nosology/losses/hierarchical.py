@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import softplus
 
+from nosology.array_runs import run_lengths, run_starts
 from nosology.errors import ConfigError
 from nosology.losses.base import Loss, Positives, take_gradient
 from nosology.losses.wrapped import WrappedLoss
 
 Table = NDArray[np.int64]
+Floats = NDArray[np.floating[Any]]
 
 
 def number_from_the_top(labels: Sequence[str], paths: Sequence[Sequence[str]], levels: int | None = None) -> Table:
@@ -43,24 +44,28 @@ def number_from_the_top(labels: Sequence[str], paths: Sequence[Sequence[str]], l
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Labels in the order of the tree, so that those below a code stand together.
+    """Labels in the order of the tree, so that those below a code stand together; codes are numbered over all depths.
 
     A label without a code at some depth has one of its own there, which counts nothing.
 
     Args:
-        order: label numbers; ``back`` undoes it.
+        order: label numbers; ``None`` where labels stand in that order anyway.
         runs: for each depth, deepest first, how many of what is one deeper each code has below it.
-        real: for each depth, 1 for codes that count.
-        place: of each label and depth (deepest first), the code's place at that depth; -1 where it has none.
-        codes: how many codes count.
+        firsts: where each run begins.
+        real: the codes that count, of all depths together.
+        place: of each label and depth (deepest first), the code's number among those that count; -1 for none.
     """
 
-    order: Tensor
-    back: Tensor
-    runs: tuple[Tensor, ...]
-    real: tuple[Tensor, ...]
-    place: Tensor
-    codes: int
+    order: Table | None
+    runs: tuple[Table, ...]
+    firsts: tuple[Table, ...]
+    real: Table
+    place: Table
+
+    @property
+    def codes(self) -> int:
+        """How many codes count."""
+        return len(self.real)
 
     @staticmethod
     def of(table: Table) -> Tree:
@@ -68,36 +73,24 @@ class Tree:
         labels, depth = table.shape
         own = np.where(table >= 0, table, table.max(initial=0) + 1 + np.arange(labels)[:, None])
         order = np.lexsort([np.arange(labels), *own.T[::-1]])
-        runs, real = list[Tensor](), list[Tensor]()
+        runs, firsts, real = list[Table](), list[Table](), list[Table]()
         places = np.full((labels, depth), -1, dtype=np.int64)
-        below = np.arange(labels)  # of each label in order, the place of what is one deeper
+        below, codes, counted = np.arange(labels), 0, 0  # ``below``: of each label in order, the place one deeper
         for number, column in enumerate(range(depth - 1, -1, -1)):
-            ids = own[order, column]
-            starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]])) if labels else np.zeros(0, int)
-            place = np.cumsum(np.isin(np.arange(labels), starts)) - 1
-            first = np.concatenate([below[starts], [below[-1] + 1]]) if labels else np.zeros(1, int)
-            runs.append(torch.from_numpy(np.diff(first)))
-            counted = table[order, column][starts] >= 0
-            real.append(torch.from_numpy(counted.astype(np.float32)))
-            places[order, number] = np.where(counted[place], place, -1)
-            below = place
-        back = np.empty_like(order)
-        back[order] = np.arange(labels)
-        count = int(sum(float(part.sum()) for part in real))
-        return Tree(
-            torch.from_numpy(order), torch.from_numpy(back), tuple(runs), tuple(real), torch.from_numpy(places), count
-        )
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> Tree:
-        """The same on a device."""
-        return Tree(
-            self.order.to(device),
-            self.back.to(device),
-            tuple(part.to(device) for part in self.runs),
-            tuple(part.to(device, dtype) for part in self.real),
-            self.place.to(device),
-            self.codes,
-        )
+            starts = run_starts(own[order, column])
+            begins = np.zeros(labels, dtype=np.int64)
+            begins[starts] = 1
+            place = np.cumsum(begins) - 1
+            firsts.append(below[starts])
+            runs.append(run_lengths(below[starts], int(below[-1]) + 1 if labels else 0))
+            counts = table[order, column][starts] >= 0
+            real.append(codes + np.flatnonzero(counts))
+            numbers = np.where(counts, counted + np.cumsum(counts) - 1, -1)
+            places[order, number] = numbers[place]
+            codes, counted, below = codes + len(starts), counted + int(counts.sum()), place
+        is_sorted = bool((order == np.arange(labels)).all())
+        none = np.zeros(0, dtype=np.int64)
+        return Tree(None if is_sorted else order, tuple(runs), tuple(firsts), np.concatenate([none, *real]), places)
 
 
 class HierarchicalConsistency(WrappedLoss):
@@ -126,7 +119,6 @@ class HierarchicalConsistency(WrappedLoss):
         self.label_count = len(table)
         self._table = table
         self._whole = Tree.of(table)
-        self._placed = dict[tuple[torch.device, torch.dtype], Tree]()
 
     def loss(self, logits: Tensor, targets: Tensor, labels: Tensor | None) -> Tensor:
         """See ``Loss``."""
@@ -135,22 +127,13 @@ class HierarchicalConsistency(WrappedLoss):
 
     def above(self, logits: Tensor, targets: Tensor, labels: Tensor | None = None) -> Tensor:
         """The term of the codes above, without its weight."""
-        precise = torch.promote_types(logits.dtype, torch.float32)
-        tree = self._tree(labels, logits.device, precise)
+        tree = self._whole if labels is None else Tree.of(self._table[labels.cpu().numpy()])
         if not logits.numel() or not tree.codes:
             return logits.sum() * 0
-        positives = Positives.of(targets.to(precise))
+        positives = Positives.of(targets.to(torch.promote_types(logits.dtype, torch.float32)))
         codes = 1 if getattr(self.base, "reduction", "mean") == "sum" else tree.codes
         apply = cast(Any, _Above).apply
         return cast(Tensor, apply(logits, tree, positives, 1.0 / (len(logits) * codes)))
-
-    def _tree(self, labels: Tensor | None, device: torch.device, dtype: torch.dtype) -> Tree:
-        if labels is not None:
-            return Tree.of(self._table[labels.cpu().numpy()]).to(device, dtype)
-        key = device, dtype
-        if key not in self._placed:
-            self._placed[key] = self._whole.to(device, dtype)
-        return self._placed[key]
 
     def identity(self) -> str:
         """See ``Loss``."""
@@ -160,23 +143,20 @@ class HierarchicalConsistency(WrappedLoss):
 
 
 class _Above(torch.autograd.Function):
-    """Value and gradient at once; that of a maximum goes to one label, so there is little of it to hand down."""
+    """Value and gradient at once; that of a maximum goes to one label, so there is little of it to hand down.
+
+    All of it is many small steps, which NumPy takes three times as fast as torch on a processor, and a GPU would wait
+    for one after another: its logits are copied.
+    """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, tree: Tree, positives: Positives, factor: float) -> Tensor:  # type: ignore[override]
-        ordered = logits.detach().to(tree.real[0].dtype).index_select(1, tree.order)
-        own = ordered[positives.rows, tree.back[positives.columns]]
-        total, pulls, current = ordered.new_zeros(()), list[tuple[Tensor, Tensor]](), ordered
-        pulled = torch.zeros_like(own)
-        for depth, (runs, real) in enumerate(zip(tree.runs, tree.real, strict=True)):
-            current, winner = segment_max(current, runs)
-            value, pull, at_positives = _level(current, real, _Carried.of(tree, positives, depth, own))
-            total, pulled = total + value, pulled + at_positives
-            pulls.append((pull, winner))
-        gradient = _handed_down(pulls, torch.zeros_like(ordered))
-        gradient[positives.rows, tree.back[positives.columns]] += pulled
-        ctx.gradient = gradient.index_select(1, tree.back).mul_(factor).to(logits.dtype)
-        return total * factor
+        precise = torch.promote_types(logits.dtype, torch.float32)
+        found = (part.detach().cpu().numpy() for part in (positives.rows, positives.columns, positives.values))
+        value, gradient = _value_and_gradient(logits.detach().to("cpu", precise).numpy(), tree, *found)
+        gradient *= factor
+        ctx.gradient = torch.from_numpy(gradient).to(logits.device, logits.dtype)
+        return torch.tensor(value * factor, dtype=precise, device=logits.device)
 
     @staticmethod
     @once_differentiable
@@ -184,86 +164,97 @@ class _Above(torch.autograd.Function):
         return take_gradient(ctx, outer[0]), None, None, None
 
 
-def segment_max(values: Tensor, runs: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest of each run of columns, and the column of the first that is as large; ``[batch, run]`` each."""
-    if values.device.type == "cpu":
-        return _segment_max_on_cpu(values.numpy(), runs.numpy())
-    lengths = runs.expand(len(values), -1).contiguous()
-    largest = torch.segment_reduce(values, "max", lengths=lengths, axis=1, unsafe=True)
-    beyond = values.shape[1]
-    columns = torch.arange(beyond, device=values.device, dtype=values.dtype).expand_as(values)
-    there = torch.where(values == largest.repeat_interleave(runs, 1), columns, float(beyond))
-    return largest, torch.segment_reduce(there, "min", lengths=lengths, axis=1, unsafe=True).long()
-
-
-def _segment_max_on_cpu(values: NDArray[Any], runs: NDArray[Any]) -> tuple[Tensor, Tensor]:
-    """NumPy's is ten times as fast here."""
-    starts = np.cumsum(runs) - runs
-    largest = np.maximum.reduceat(values, starts, axis=1)
-    found = np.flatnonzero(values == np.repeat(largest, runs, axis=1))
-    rows, columns = np.divmod(found, values.shape[1])
-    run = rows * len(runs) + np.repeat(np.arange(len(runs)), runs)[columns]
-    first = np.concatenate([[True], run[1:] != run[:-1]])  # of those that are as large
-    return torch.from_numpy(largest), torch.from_numpy(columns[first].reshape(largest.shape))
-
-
-def _level(current: Tensor, real: Tensor, carried: _Carried) -> tuple[Tensor, Tensor, Tensor]:
-    """The value of one depth's codes, its slope at their logits, and its slope at the positives' logits.
+def _value_and_gradient(
+    logits: Floats, tree: Tree, rows: Table, columns: Table, targets: Floats
+) -> tuple[float, Floats]:
+    """The sum over encounters and codes above, and its slope at every logit.
 
     Args:
-        current: logits of the codes, ``[batch, code]``.
-        real: 1 for codes that count.
-        carried: codes that encounters carry.
+        logits: ``[encounter, label]``.
+        tree: of the labels.
+        rows, columns, targets: where targets are not 0, and what they are.
     """
-    places = carried.rows, carried.places
-    value, pull = softplus(current).sum(0) @ real, torch.sigmoid(current) * real
-    there = current[places]
-    value = value + (carried.values * (softplus(-carried.best) - softplus(there))).sum()
-    pull[places] = (1 - carried.values) * torch.sigmoid(there)
-    at_positives = torch.zeros_like(carried.own)
-    at_positives[carried.winner] = -carried.values * torch.sigmoid(-carried.best)
-    return value, pull, at_positives
+    levels, winners = _largest_below(logits if tree.order is None else logits[:, tree.order], tree)
+    codes = np.concatenate(levels, axis=1)
+    counted = codes.take(tree.real, axis=1)
+    softplus, sigmoid = _softplus_and_sigmoid(counted)
+    carried = _Carried.of(tree, rows, columns, targets, logits[rows, columns])
+    there = carried.rows, carried.codes
+    best, pull = _softplus_and_sigmoid(-carried.best)
+    value = float(softplus.sum(dtype=np.float64)) + float((carried.values * (best - softplus[there])).sum())
+    sigmoid[there] *= 1 - carried.values
+    slopes = np.zeros_like(codes)
+    slopes[:, tree.real] = sigmoid
+    gradient = _handed_down(slopes, winners, logits.shape[1])
+    if tree.order is not None:
+        gradient[:, tree.order] = gradient.copy()
+    gradient[rows, columns] -= np.bincount(carried.winner, carried.values * pull, len(rows)).astype(gradient.dtype)
+    return value, gradient
 
 
-def _handed_down(pulls: Sequence[tuple[Tensor, Tensor]], labels: Tensor) -> Tensor:
-    """Each code's slope, handed to the one below it that it has its logit from; ``labels`` takes the last."""
-    slopes = [labels, *(pull for pull, _ in pulls)]
-    for depth in range(len(pulls), 0, -1):
-        slopes[depth - 1].scatter_add_(1, pulls[depth - 1][1], slopes[depth])
-    return labels
+def _largest_below(ordered: Floats, tree: Tree) -> tuple[list[Floats], list[Table]]:
+    """For each depth the largest logit below each code, and which of those one deeper has it: the first that does."""
+    levels, winners, current = list[Floats](), list[Table](), ordered
+    for runs, firsts in zip(tree.runs, tree.firsts, strict=True):
+        largest = np.maximum.reduceat(current, firsts, axis=1)
+        found = np.flatnonzero(current == np.repeat(largest, runs, axis=1))
+        if len(found) > largest.size:  # some are equal
+            run_of = np.repeat(np.arange(len(runs)), runs)
+            places, columns = np.divmod(found, current.shape[1])
+            found = found[run_starts(places * len(runs) + run_of[columns])]
+        levels.append(largest)
+        winners.append(found)
+        current = largest
+    return levels, winners
 
 
-@dataclass(frozen=True, slots=True)
-class _Carried:
-    """The codes of one depth that encounters carry.
+def _handed_down(slopes: Floats, winners: Sequence[Table], labels: int) -> Floats:
+    """Each code's slope, handed to the one below it that it has its logit from: ``[encounter, label in order]``."""
+    parts = np.split(slopes, np.cumsum([found.size // len(slopes) for found in winners])[:-1], axis=1)
+    parts = [np.zeros((len(slopes), labels), dtype=slopes.dtype), *map(np.ascontiguousarray, parts)]
+    for depth in range(len(winners), 0, -1):
+        parts[depth - 1].ravel()[winners[depth - 1]] += parts[depth].ravel()  # a winner has one code above it
+    return parts[0]
+
+
+def _softplus_and_sigmoid(values: Floats) -> tuple[Floats, Floats]:
+    small = np.exp(-np.abs(values))
+    whole = 1 + small
+    return np.maximum(values, 0) + np.log1p(small), np.where(values >= 0, 1, small) / whole
+
+
+class _Carried(NamedTuple):
+    """The codes above that encounters carry.
 
     Args:
-        places, rows: of each such code and encounter.
+        rows, codes: each such encounter and code.
         values: y_a.
         best: the largest logit of the labels below it that the encounter carries.
         winner: which positive has it.
-        own: logits of the positives.
     """
 
-    places: Tensor
-    rows: Tensor
-    values: Tensor
-    best: Tensor
-    winner: Tensor
-    own: Tensor
+    rows: Table
+    codes: Table
+    values: Floats
+    best: Floats
+    winner: Table
 
     @staticmethod
-    def of(tree: Tree, positives: Positives, depth: int, own: Tensor) -> _Carried:
-        """Find them."""
-        place = tree.place[positives.columns, depth]
-        members = (place >= 0).nonzero()[:, 0]
-        codes = len(tree.runs[depth])
-        distinct, which = torch.unique(positives.rows[members] * codes + place[members], return_inverse=True)
-        below = own[members]
-        values = below.new_zeros(len(distinct)).scatter_reduce(0, which, positives.values[members], "amax")
-        low = torch.full_like(values, torch.finfo(own.dtype).min)
-        best = low.scatter_reduce(0, which, below, "amax")
-        winner = torch.full_like(distinct, len(own)).scatter_reduce(
-            0, which, torch.where(below == best[which], members, len(own)), "amin"
+    def of(tree: Tree, rows: Table, columns: Table, targets: Floats, own: Floats) -> _Carried:
+        """Find them; ``own`` holds the logits of the positives."""
+        place = tree.place[columns]
+        members, depth = np.nonzero(place >= 0)
+        cells = rows[members] * tree.codes + place[members, depth]
+        order = np.argsort(cells, kind="stable")
+        members, cells = members[order], cells[order]
+        firsts = run_starts(cells)
+        below, value = own[members], targets[members]
+        if not len(firsts):
+            return _Carried(cells, cells, value, below, members)
+        best = np.maximum.reduceat(below, firsts)
+        lengths = run_lengths(firsts, len(cells))
+        as_large = np.flatnonzero(below == np.repeat(best, lengths))
+        winner = members[as_large[run_starts(cells[as_large])]]
+        return _Carried(
+            cells[firsts] // tree.codes, cells[firsts] % tree.codes, np.maximum.reduceat(value, firsts), best, winner
         )
-        return _Carried(distinct % codes, distinct // codes, values, best, winner, own)

@@ -13,6 +13,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from nosology.array_runs import run_starts
 from nosology.knowledge.association import AssociationPlan, associate
 from nosology.knowledge.base import Source
 from nosology.knowledge.grams import GramReader, Grams
@@ -31,7 +32,6 @@ from nosology.ranking.association_counts import (
 )
 from nosology.ranking.categories import CATEGORY
 from nosology.ranking.postings import Postings
-from nosology.ranking.runs import run_starts
 from nosology.ranking.source import Arrays, Mention, SourceOutput, TrainingSet
 from nosology.types import Assertion
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nosology.array_runs import ranges, run_ends
 from nosology.ranking.categories import number_categories
-from nosology.ranking.runs import ranges, run_ends
 from nosology.ranking.source import Mention
 
 FEATURES = (

@@ -19,9 +19,9 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from nosology.array_runs import run_starts
 from nosology.knowledge.stream import TokenStream
 from nosology.knowledge.vocabulary import skeleton
-from nosology.ranking.runs import run_starts
 from nosology.ranking.source import Arrays, TrainingSet
 from nosology.types import GoldCode
 

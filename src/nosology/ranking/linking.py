@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nosology.array_runs import ranges, run_ends, run_lengths, run_starts
 from nosology.knowledge.stream import TokenStream
 from nosology.knowledge.vocabulary import concepts_of, ignored_words
 from nosology.ranking.evidence_features import Reading
 from nosology.ranking.keys import Found, KeyTable
-from nosology.ranking.runs import ranges, run_ends, run_lengths, run_starts
 from nosology.ranking.source import Arrays, Mention, SourceOutput
 
 _THRESHOLDS = (0.15, 0.25, 0.35, 0.5)

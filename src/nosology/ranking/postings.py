@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from nosology.ranking.runs import ranges
+from nosology.array_runs import ranges
 from nosology.ranking.source import Arrays
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nosology.array_runs import ranges, run_lengths, run_starts
 from nosology.knowledge.stream import TokenStream
 from nosology.knowledge.term_index import BILATERAL, LEFT, RIGHT, SIDES
 from nosology.ranking.postings import Postings
-from nosology.ranking.runs import ranges, run_lengths, run_starts
 from nosology.ranking.windows import Readings, Windows
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nosology.array_runs import ranges, run_starts
 from nosology.ranking.postings import Postings
-from nosology.ranking.runs import ranges, run_starts
 
 _BLOCK = 64
 """Windows looked at together: what no word of them speaks for is not looked at in any of them."""

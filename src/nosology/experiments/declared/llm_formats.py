@@ -13,7 +13,7 @@ FORMATS = {
 """The rows of table 1."""
 REFERENCE = FORMATS[1]
 _GENERATION = {"model.llm.task": "gen", "model.llm.reading": "gen", "model.llm.validation": "gen"}
-_SMALL = {"corpus.admissions": 1000, "corpus.words": 64, "model.llm.window": 1024}
+_SMALL = {"corpus.admissions": 1750, "corpus.words": 64, "model.llm.window": 1024}
 _MIMIC = {"corpus.path": "mimic3-50"}
 
 

@@ -14,7 +14,7 @@ _LARGER: Mapping[str, object] = {
     "model.llm.backbone.layers": 2,
     "model.llm.backbone.feed_forward": 256,
 }
-_BOTH: Mapping[str, object] = {"corpus.admissions": 1000, "corpus.words": 64}
+_BOTH: Mapping[str, object] = {"corpus.admissions": 1750, "corpus.words": 64}
 _ATTENTION = {"model.llm.task": "att", "model.llm.reading": "att", "model.llm.validation": "att"}
 _GENERATION = {"model.llm.task": "gen", "model.llm.reading": "gen", "model.llm.validation": "gen"}
 _MIMIC = {"corpus.path": "mimic3-50"}
