@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -13,13 +14,13 @@ from nosology.experiments.declaration import Experiment, experiment_names, find_
 from nosology.experiments.declared import losses_noise, losses_segments
 
 
-@pytest.mark.parametrize("name", ["losses-noise", "losses-segments"])
+@pytest.mark.parametrize("name", ["losses-noise", "losses-segments", "losses-trained"])
 def test_arms_of_a_table_are_recipes_and_differ(name: str) -> None:
     assert name in experiment_names()
     found = find_experiment(name)
     seen = set[tuple[str, str]]()
     for arm in found.arms["cpu"]:
-        recipe = arm.load(None)
+        recipe = arm.load(Path("data"))
         assert isinstance(recipe.model, NeuralConfig)
         loss = recipe.model.network.loss
         assert getattr(loss, "reduction", None) == "sum"

@@ -188,6 +188,8 @@ def test_a_changed_or_damaged_file_is_refused(tmp_path: Path) -> None:
 def test_what_cannot_be_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"has no tokenizer\.json"):
         SubwordTokenizer.from_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="no such folder; name a model's folder, or a model on the hub as owner/name"):
+        SubwordTokenizer.from_pretrained(tmp_path / "nowhere")
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ConfigError, match="not a tokenizer of the tokenizers library"):
         SubwordTokenizer.from_pretrained(tmp_path)

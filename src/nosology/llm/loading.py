@@ -247,5 +247,7 @@ def _fresh_llama(config: FreshBackboneConfig, tokenizer: SubwordTokenizer) -> nn
             bos_token_id=tokenizer.begin_id,
             eos_token_id=tokenizer.end_id,
             tie_word_embeddings=True,
+            # LLaMA's own .02 is for thousands of dimensions: with tens, attention and output begin as good as silent.
+            initializer_range=config.hidden**-0.5,
         )
     )

@@ -95,6 +95,8 @@ class SubwordTokenizer:
         file = chosen / "tokenizer.json" if chosen.is_dir() else chosen
         if file.is_file():
             return SubwordTokenizer(_checked_source(file), str(name))
+        if chosen.is_absolute() and not chosen.exists():
+            raise ConfigError(f"{chosen}: no such folder; name a model's folder, or a model on the hub as owner/name")
         if chosen.is_dir() or chosen.is_absolute():
             raise ConfigError(f"{chosen}: has no tokenizer.json; save the model's fast tokenizer into that folder")
         return SubwordTokenizer(_source_from_hub(str(name)), str(name))

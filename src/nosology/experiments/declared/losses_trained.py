@@ -1,0 +1,59 @@
+"""Cross-entropy and the losses that did best over a frozen encoder, where all layers learn: a convolution, MiniLM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nosology.experiments.declaration import Arm, Experiment
+from nosology.experiments.declared.losses import LOSSES, REFERENCE
+
+BEST = ("bce, smoothed", "asymmetric", "mfm", "segmented harmonic")
+"""Beside cross-entropy: of the experiment "losses", by micro- and macro-F1 of its tables."""
+CONVOLUTION, MINILM = "A convolution, label attention", "MiniLM, label attention"
+_CODIESP: Mapping[str, object] = {"corpus.reader": "codiesp", "corpus.task": "diagnoses", "corpus.language": "en"}
+_LEARNING: Mapping[str, object] = {
+    "model.network.encoder.frozen": False,
+    "model.network.candidates": 100,
+    "model.network.head.attention_size": 128,
+    "model.network.trainer.mixed_precision": "bf16",
+    "model.network.trainer.encoder_learning_rate": 1e-4,
+    "model.network.trainer.max_tokens": 512,
+    "model.network.trainer.epochs": 10,
+}
+
+
+def _arms(corpus: str, recipe: str, settings: Mapping[str, object]) -> tuple[Arm, ...]:
+    names = (REFERENCE, *BEST)
+    return tuple(Arm(corpus, name, recipe, {**settings, "model.network.loss": dict(LOSSES[name])}) for name in names)
+
+
+def _simulated(encounters: int) -> dict[str, object]:
+    return {"corpus.encounters": encounters, "corpus.codes": 2400, "model.network.candidates": 100}
+
+
+_SMALL: Mapping[str, object] = {
+    "model.network.encoder.filters": 64,
+    "model.network.trainer.epochs": 15,
+    "model.network.trainer.max_tokens": 512,
+}
+
+EXPERIMENT = Experiment(
+    title="Losses for the long tail, by networks whose layers all learn",
+    question=(
+        "Does what a loss gains over a frozen encoder hold where the encoder learns with it? A convolution from "
+        "scratch on simulated notes, and MiniLM on CodiEsp D in English; at size full MultiResCNN and PLM-ICD's "
+        "network on MIMIC-III. One learning rate for all."
+    ),
+    reference=REFERENCE,
+    arms={
+        "cpu": (
+            *_arms(f"{CONVOLUTION}: simulated", "shl", {**_simulated(2000), **_SMALL}),
+            *_arms(f"{MINILM}: CodiEsp D, English", "minilm_laat", {**_CODIESP, **_LEARNING}),
+        ),
+        "full": (
+            *_arms(f"{CONVOLUTION}: simulated", "shl", _simulated(12_500)),
+            *_arms("MultiResCNN: MIMIC-III", "multirescnn_mimic3_full", {}),
+            *_arms("RoBERTa-base, label attention: MIMIC-III", "plm_icd_mimic3_full", {}),
+        ),
+    },
+)
