@@ -54,7 +54,7 @@ def test_abstention_is_told() -> None:
 
 def test_a_code_without_words_says_whether_anybody_looked() -> None:
     assert "no words of the note" in printed("nothing", SuggestedCode("C1", "icd10cm", 0.02, False))
-    assert "not looked for below 1%" in printed("nothing", SuggestedCode("C1", "icd10cm", 0.004, False))
+    assert "not looked for below 2%" in printed("nothing", SuggestedCode("C1", "icd10cm", 0.004, False))
     assert "no words of the note" in printed("nothing", SuggestedCode("C1", "icd10cm", 0.004, True))
 
 

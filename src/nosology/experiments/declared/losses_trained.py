@@ -31,6 +31,7 @@ def _simulated(encounters: int) -> dict[str, object]:
     return {"corpus.encounters": encounters, "corpus.codes": 2400, "model.network.candidates": 100}
 
 
+_MIMIC: Mapping[str, object] = {"corpus.path": "mimic3-full"}
 _SMALL: Mapping[str, object] = {
     "model.network.encoder.filters": 64,
     "model.network.trainer.epochs": 15,
@@ -52,8 +53,8 @@ EXPERIMENT = Experiment(
         ),
         "full": (
             *_arms(f"{CONVOLUTION}: simulated", "shl", _simulated(12_500)),
-            *_arms("MultiResCNN: MIMIC-III", "multirescnn_mimic3_full", {}),
-            *_arms("RoBERTa-base, label attention: MIMIC-III", "plm_icd_mimic3_full", {}),
+            *_arms("MultiResCNN: MIMIC-III", "multirescnn_mimic3_full", _MIMIC),
+            *_arms("RoBERTa-base, label attention: MIMIC-III", "plm_icd_mimic3_full", _MIMIC),
         ),
     },
 )
