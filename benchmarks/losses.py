@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from nosology.config.loss_terms import SegmentationConfig
+from nosology.config.loss_terms import AsymmetricTermConfig, FocalTermConfig, SegmentationConfig
 from nosology.losses.facts import LabelFacts, LabelRows
 
 NOTES, LABELS, ENCOUNTERS, A_NOTE = 8, 8_921, 50_000, 15
@@ -81,8 +81,8 @@ def losses(rows: LabelRows) -> dict[str, Any]:
     segmented = sections.SegmentedHarmonicConfig
     configs |= {
         "segmented_harmonic, positives only": segmented(positives_only=True),
-        "segmented_harmonic, focal": segmented(base=sections.FocalTermConfig()),
-        "segmented_harmonic, asymmetric": segmented(base=sections.AsymmetricTermConfig()),
+        "segmented_harmonic, focal": segmented(base=FocalTermConfig()),
+        "segmented_harmonic, asymmetric": segmented(base=AsymmetricTermConfig()),
         "segmented_harmonic, instance": segmented(reading="instance"),
         "class_balanced, average_w": sections.ClassBalancedConfig(weighting="average_w"),
         "splc, correcting": sections.SplcConfig(first_epoch=0),
