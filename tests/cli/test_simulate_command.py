@@ -123,7 +123,9 @@ def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(tmp_path: Path) -> 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stop_leaves_nothing(tmp_path: Path, number: signal.Signals, code: int) -> None:
     process = subprocess.Popen(
-        _command(tmp_path / "sim", "--admissions", "60000", "--words", "200", "--labels", "2"), stderr=subprocess.PIPE
+        _command(tmp_path / "sim", "--admissions", "60000", "--words", "200", "--labels", "2"),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+        stderr=subprocess.PIPE,
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(".sim.building-*/NOTEEVENTS.csv")):
@@ -139,7 +141,8 @@ def test_a_stop_leaves_nothing(tmp_path: Path, number: signal.Signals, code: int
 @pytest.mark.skipif(sys.platform != "linux", reason="sends signals")
 def test_what_a_killed_run_leaves_is_removed_by_the_next(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        _command(tmp_path / "sim", "--admissions", "60000", "--words", "200", "--labels", "2"), stderr=subprocess.PIPE
+        _command(tmp_path / "sim", "--admissions", "60000", "--words", "200", "--labels", "2"),
+        stderr=subprocess.PIPE,
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(".sim.building-*/NOTEEVENTS.csv")):
