@@ -1,4 +1,4 @@
-"""Runs of equal values and ranges of indices: on the short arrays of one note, faster than with ``numpy.diff``."""
+"""Runs of equal values and ranges of indices: on short arrays, faster than with ``numpy.diff``."""
 
 from __future__ import annotations
 

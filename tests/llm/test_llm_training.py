@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -80,8 +81,12 @@ def test_the_epoch_is_chosen_by_what_the_recipe_says() -> None:
     found = model.reading(batch, gen=True, att=True)
     assert found.gen is not None
     assert found.att is not None
-    for by, wanted in (("gen", found.gen), ("att", found.att), ("both", (found.gen + found.att) / 2)):
-        model.validates_by = by  # type: ignore[assignment]
+    answers: dict[Literal["gen", "att", "both"], torch.Tensor] = {
+        "gen": found.gen,
+        "att": found.att,
+        "both": (found.gen + found.att) / 2,
+    }
+    for model.validates_by, wanted in answers.items():
         with torch.no_grad():
             assert torch.allclose(model(batch).logits.sigmoid(), wanted.clamp(1e-6, 1 - 1e-6), atol=1e-4)
             some = torch.tensor([4, 1])

@@ -15,11 +15,9 @@ from nosology.config.loss_terms import SegmentationConfig
 from nosology.config.losses import (
     AsymmetricConfig,
     BceConfig,
-    ContrastiveConfig,
     GhmConfig,
     HierarchicalConfig,
     LossConfig,
-    RDropConfig,
     SegmentedHarmonicConfig,
     SplcConfig,
 )
@@ -39,7 +37,6 @@ from nosology.losses import (
 from nosology.losses.build import build_loss, segments_of
 from nosology.losses.facts import LabelFacts, LabelRows
 from nosology.losses.segmentation import segment_labels
-from nosology.losses.wrapped import ContrastiveAlignment, RDrop
 
 EVERY = pytest.mark.parametrize("name", TABLE)
 MODULES = (asymmetric, balanced, cross_entropy, harmonised, hierarchical, missing, ranking, segmented, wrapped)
@@ -161,6 +158,16 @@ def test_finite_at_the_ends(name: str, precision: torch.dtype) -> None:
             assert torch.isfinite(gradient).all()
             assert gradient.dtype == precision
             assert value.dtype == torch.float32
+
+
+@EVERY
+def test_a_logit_that_is_no_number_makes_a_loss_that_is_none(name: str) -> None:
+    """Training tells of such a loss, with the step and the notes; an exception would tell of nothing."""
+    logits, targets = batch(3)
+    logits[1, 2] = np.nan
+    loss, gradient = value_and_gradient(make(TABLE[name][0]), logits, targets)
+    assert torch.isnan(loss)
+    assert torch.isnan(gradient).any()
 
 
 @EVERY
@@ -324,56 +331,7 @@ def test_ghm_goes_on_from_its_state() -> None:
     assert make(GhmConfig(momentum=0.0)).state() == {}
 
 
-# --- what is around another loss ------------------------------------------------------------------------------------
-
-
-def test_r_drop_is_the_symmetric_divergence_of_two_passes() -> None:
-    from torch.nn import functional
-
-    first, targets = (torch.from_numpy(part) for part in batch(14))
-    second, _ = (torch.from_numpy(part) for part in batch(15))
-    loss = make(RDropConfig(weight=3.0))
-    assert isinstance(loss, RDrop)
-    one, other = torch.distributions.Bernoulli(logits=first), torch.distributions.Bernoulli(logits=second)
-    divergence = torch.distributions.kl_divergence
-    expected = (divergence(one, other) + divergence(other, one)).mean() / 2
-    torch.testing.assert_close(loss.disagreement(first, second), 3.0 * expected)
-    torch.testing.assert_close(loss(first, targets), make(BceConfig())(first, targets))
-    softmax = make(RDropConfig(weight=1.0, over="softmax"))
-    assert isinstance(softmax, RDrop)
-    logs = [functional.log_softmax(part, 1) for part in (first, second)]
-    kl = sum(functional.kl_div(logs[a], logs[b], log_target=True, reduction="none").sum(1) for a, b in ((0, 1), (1, 0)))
-    torch.testing.assert_close(softmax.disagreement(first, second), (kl / 2 / len(LABELS)).mean())
-    assert float(loss.disagreement(first, first)) == 0.0
-    assert torch.isfinite(loss.disagreement(first * 80, -first * 80))
-
-
-def test_alignment_is_its_formula_and_pulls_notes_to_their_labels() -> None:
-    random = torch.Generator().manual_seed(0)
-    notes, vectors = (torch.randn(n, 6, generator=random, dtype=torch.float64) for n in (5, len(LABELS)))
-    _, targets = (torch.from_numpy(part) for part in batch(16))
-    loss = make(ContrastiveConfig(weight=0.5, temperature=0.2))
-    assert isinstance(loss, ContrastiveAlignment)
-    expected = list[float]()
-    for note, gold in zip(notes, targets, strict=True):
-        scores = torch.stack([torch.cosine_similarity(note, vector, dim=0) / 0.2 for vector in vectors])
-        if gold.any():
-            expected.append(float((scores.logsumexp(0) - scores[gold > 0]).mean()))
-    assert len(expected) == 4
-    assert float(loss.alignment(notes, vectors, targets)) == pytest.approx(0.5 * float(np.mean(expected)))
-    assert torch.autograd.gradcheck(
-        lambda a, b: loss.alignment(a, b, targets), (notes.requires_grad_(), vectors.requires_grad_())
-    )
-    assert float(loss.alignment(notes, vectors, torch.zeros_like(targets))) == 0.0
-
-
-def test_labels_above_labels_count_among_the_codes_above() -> None:
-    table = hierarchical.number_from_the_top(("A", "A1", "B"), [[], ["A"], []])
-    assert table.tolist() == [[0], [0], [-1]]
-    loss = hierarchical.HierarchicalConsistency(make(BceConfig(), LabelRows.of(("A", "A1", "B"), [[0]])), table)
-    logits = torch.tensor([[0.5, 2.0, 9.0]], dtype=torch.float64)
-    above = loss.above(logits, torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64))
-    assert float(above) == pytest.approx(float(torch.nn.functional.softplus(torch.tensor(-0.5, dtype=torch.float64))))
+# --- what is told, and one that is published ------------------------------------------------------------------------
 
 
 def test_a_missing_hierarchy_is_told() -> None:

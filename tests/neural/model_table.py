@@ -134,3 +134,8 @@ def note_alone(batch: Batch, row: int) -> Batch:
     """One note of a batch without its padding."""
     count = int(batch.mask[row].sum())
     return Batch(batch.token_ids[row : row + 1, :count], batch.mask[row : row + 1, :count])
+
+
+def close(ours: Tensor, theirs: Tensor) -> None:
+    """Equal but for rounding."""
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)

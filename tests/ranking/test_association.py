@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,19 @@ def test_the_sum_is_of_log_odds_of_not_being_triggered(source: AssociationSource
     assert found["max"] == pytest.approx(triggers.max())
     assert found["rank"] == 0
     assert found["rival"] == 1
+
+
+def test_of_n_grams_as_strong_the_first_is_the_strongest(source: AssociationSource) -> None:
+    held = np.arange(len(source.keys))
+    dense = np.zeros((len(held), len(source.codes)))
+    owners, columns, values = source.triggers.gather(held)
+    values = np.where(values > 0.3, np.float32(0.5), values)  # so that there are some as strong
+    dense[owners, columns] = values
+    even = replace(source.triggers, values=values)
+    level = source._level(even, held)
+    assert any((column == column.max()).sum() > 1 for column in dense.T)
+    assert level.most.tolist() == dense.max(0).tolist()
+    assert level.best.tolist() == dense.argmax(0).tolist()
 
 
 def test_words_that_go_with_a_code_bring_it(source: AssociationSource) -> None:

@@ -8,12 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nosology.config.loss_terms import (
-    BceTermConfig,
-    SegmentationConfig,
-    TermConfig,
-    share,
-)
+from nosology.config.loss_terms import BceTermConfig, SegmentationConfig, TermConfig, share
 from nosology.config.rules import Check, Section, above, at_least, between, rule
 
 Reduction = Literal["mean", "sum"]

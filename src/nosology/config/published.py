@@ -6,7 +6,7 @@ Each is a spec sheet: the hyper-parameters of its paper for the full label set, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from nosology.config.architectures import (
@@ -154,16 +154,8 @@ def plm_ca(name: str = "minilm") -> Architecture:
     paper's 6,000 words are about 8,000 of them.
     """
     encoder = TransformerConfig(name=name, chunk_tokens=128, overlap_tokens=0, framed=False)
-    training = PublishedTraining(
-        max_tokens=8000,
-        batch_notes=16,
-        epochs=20,
-        optimizer="adamw",
-        learning_rate=5e-5,
-        schedule="linear",
-        warmup_steps=2000,
-        clip_norm=1.0,
-        selection="mean_average_precision",
+    training = replace(
+        _PLM_TRAINING, max_tokens=8000, batch_notes=16, clip_norm=1.0, selection="mean_average_precision"
     )
     return Architecture(encoder, CrossAttentionConfig(), training)
 

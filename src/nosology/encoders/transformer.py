@@ -177,10 +177,14 @@ def _check_room(config: Any, tokens: int) -> None:
 
 
 def has_fast_bf16() -> bool:
-    """Whether this machine multiplies matrices in bf16 faster than in float32."""
+    """Whether this machine multiplies matrices in bf16 faster than in float32: its GPU, or a processor with AMX.
+
+    An older PyTorch cannot tell of a processor; it counts as one without.
+    """
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)
+    return bool(capabilities().get("amx_bf16", False))
 
 
 def load_transformer(name: str) -> nn.Module:

@@ -61,7 +61,8 @@ class GradientHarmonised(CellLoss):
         return {"weight": weights.to(logits.device, logits.dtype), "bin": bins}
 
     def _bin(self, norm: Tensor) -> Tensor:
-        return (norm * self.bins).to(torch.int32).clamp_(max=self.bins - 1)
+        # A norm that is no number becomes a negative one; its own cell tells of it.
+        return (norm * self.bins).to(torch.int32).clamp_(0, self.bins - 1)
 
     def positive(self, logits: Curve, cells: Cells) -> Curve:
         """See ``CellLoss``."""

@@ -49,11 +49,11 @@ class Tree:
     A label without a code at some depth has one of its own there, which counts nothing.
 
     Args:
-        order: label numbers; ``None`` where labels stand in that order anyway.
-        runs: for each depth, deepest first, how many of what is one deeper each code has below it.
-        firsts: where each run begins.
-        real: the codes that count, of all depths together.
-        place: of each label and depth (deepest first), the code's number among those that count; -1 for none.
+        order: label numbers ``[label]``; ``None`` where labels stand in that order anyway.
+        runs: for each depth, deepest first: how many of what is one deeper each code has below it, ``[code]``.
+        firsts: where each run begins, ``[code]``.
+        real: the codes that count, of all depths together, ``[code that counts]``.
+        place: ``[label, depth]``, deepest first: the code's number among those that count; -1 for none.
     """
 
     order: Table | None
@@ -167,13 +167,16 @@ class _Above(torch.autograd.Function):
 def _value_and_gradient(
     logits: Floats, tree: Tree, rows: Table, columns: Table, targets: Floats
 ) -> tuple[float, Floats]:
-    """The sum over encounters and codes above, and its slope at every logit.
+    """The sum over encounters and codes above, and its slope at every logit, ``[encounter, label]``.
 
     Args:
-        logits: ``[encounter, label]``.
+        logits: float32 or float64 ``[encounter, label]``.
         tree: of the labels.
-        rows, columns, targets: where targets are not 0, and what they are.
+        rows, columns: int64 ``[positive]``, where targets are not 0.
+        targets: what they are, ``[positive]``.
     """
+    if np.isnan(logits.max()):  # no logit is as large as that; whoever trains tells of it
+        return np.nan, np.full_like(logits, np.nan)
     levels, winners = _largest_below(logits if tree.order is None else logits[:, tree.order], tree)
     codes = np.concatenate(levels, axis=1)
     counted = codes.take(tree.real, axis=1)
@@ -193,7 +196,11 @@ def _value_and_gradient(
 
 
 def _largest_below(ordered: Floats, tree: Tree) -> tuple[list[Floats], list[Table]]:
-    """For each depth the largest logit below each code, and which of those one deeper has it: the first that does."""
+    """For each depth, deepest first: the largest logit below each code, ``[encounter, code]``, and where it stands.
+
+    Of several that are as large the first counts. Places are those in the flat array ``[encounter, what is one
+    deeper]``, one for each encounter and code.
+    """
     levels, winners, current = list[Floats](), list[Table](), ordered
     for runs, firsts in zip(tree.runs, tree.firsts, strict=True):
         largest = np.maximum.reduceat(current, firsts, axis=1)
@@ -209,7 +216,13 @@ def _largest_below(ordered: Floats, tree: Tree) -> tuple[list[Floats], list[Tabl
 
 
 def _handed_down(slopes: Floats, winners: Sequence[Table], labels: int) -> Floats:
-    """Each code's slope, handed to the one below it that it has its logit from: ``[encounter, label in order]``."""
+    """Each code's slope, handed to the one below it that it has its logit from: ``[encounter, label in order]``.
+
+    Args:
+        slopes: ``[encounter, code]``, codes of all depths, deepest first.
+        winners: as ``_largest_below`` gives them.
+        labels: how many.
+    """
     parts = np.split(slopes, np.cumsum([found.size // len(slopes) for found in winners])[:-1], axis=1)
     parts = [np.zeros((len(slopes), labels), dtype=slopes.dtype), *map(np.ascontiguousarray, parts)]
     for depth in range(len(winners), 0, -1):
@@ -218,6 +231,7 @@ def _handed_down(slopes: Floats, winners: Sequence[Table], labels: int) -> Float
 
 
 def _softplus_and_sigmoid(values: Floats) -> tuple[Floats, Floats]:
+    """log(1 + e^x) and its slope, without overflow at any x."""
     small = np.exp(-np.abs(values))
     whole = 1 + small
     return np.maximum(values, 0) + np.log1p(small), np.where(values >= 0, 1, small) / whole
@@ -226,8 +240,10 @@ def _softplus_and_sigmoid(values: Floats) -> tuple[Floats, Floats]:
 class _Carried(NamedTuple):
     """The codes above that encounters carry.
 
+    All are ``[such encounter and code]``.
+
     Args:
-        rows, codes: each such encounter and code.
+        rows, codes: which they are.
         values: y_a.
         best: the largest logit of the labels below it that the encounter carries.
         winner: which positive has it.

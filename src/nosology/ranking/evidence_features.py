@@ -115,28 +115,26 @@ def hits_by_code(
         worth = max([sum([worths[word] for word in match.words]) / len(match.words) for match in matches])
         longer = [table.entry(other_number).codes for other_number in inside.get(number, ())]
         position = min([match.words[0] for match in matches]) / length
-        all_negated, shared_by = float(negated == 1.0), len(entry.codes)
         for code, times_marked, carriers in zip(entry.codes, entry.times, entry.gold[looseness], strict=True):
-            # In the order of the fields: names take as long to pass as all the rest of this loop.
             hit = Hit(
-                (carriers + 0.3) / (times + 1.0),
-                best.gap,
-                best.crossed,
-                times_marked,
-                times_marked / total,
-                entry.marked,
-                size,
-                count,
-                position,
-                negated,
-                other,
-                all_negated,
-                times,
-                sum([code not in codes for codes in longer]) if longer else 0,
-                len(longer),
-                entry.rarity,
-                worth,
-                shared_by,
+                precision=(carriers + 0.3) / (times + 1.0),
+                gap=best.gap,
+                crossed=best.crossed,
+                times=times_marked,
+                share=times_marked / total,
+                marked=entry.marked,
+                size=size,
+                mentions=count,
+                position=position,
+                negated=negated,
+                other=other,
+                all_negated=float(negated == 1.0),
+                found=times,
+                overruled=sum([code not in codes for codes in longer]),
+                longer=len(longer),
+                rarity=entry.rarity,
+                worth=worth,
+                codes=len(entry.codes),
             )
             reasons[table.codes[code]].append((hit, number))
     return reasons
