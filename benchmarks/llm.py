@@ -20,14 +20,15 @@ from nosology.builders import Labels, build_head
 from nosology.config.architectures import LabelAttentionConfig
 from nosology.config.llm import DecodingConfig
 from nosology.encoders.base import Batch
+from nosology.heads.base import Head
 from nosology.llm.backbone import wrap
 from nosology.llm.decoding import write_answers
 from nosology.llm.lora import share_of
-from nosology.llm.model import LanguageCodingModel, LanguageObjective, Writer
+from nosology.llm.model import LanguageCodingModel, Writer
 from nosology.llm.parsing import CodeReader
 from nosology.llm.prompts import Answers, Prompt
 from nosology.llm.trie import CodeTrie
-from nosology.training.objective import Targets
+from nosology.training.objective import binary_cross_entropy
 
 BASE = {"d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12, "vocab_size": 32_128}
 SMALL = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 32_128}
@@ -40,11 +41,11 @@ def main() -> None:
     torch.manual_seed(0)
     model = _model(options.labels, BASE if not options.small else SMALL)
     batch, targets = _work(options.notes, options.tokens, options.labels)
-    alone = LanguageObjective(generates=True, attends=False)
-    both = LanguageObjective(generates=True, attends=True)
-    for objective in (alone, both):
-        _step(model, objective, batch, targets)
-    rounds = [[_step(model, one, batch, targets) for one in (alone, both)] for _ in range(options.rounds)]
+    head = model.head
+    for attends in (None, head):
+        _step(model, attends, batch, targets)
+    rounds = [[_step(model, attends, batch, targets) for attends in (None, head)] for _ in range(options.rounds)]
+    model.head = head
     print(f"{share_of(model.backbone).total:,} weights; {options.notes} notes of {options.tokens} tokens with prompt, ")
     print(f"answers of {CODES_OF_A_NOTE} codes, {options.labels} labels; {torch.get_num_threads()} threads\n")
     print("| a step | processor s | ratio |\n|---|---|---|")
@@ -74,22 +75,23 @@ def _model(labels: int, sizes: dict[str, int]) -> LanguageCodingModel:
     writer = Writer(answers, DecodingConfig(beams=1), 60, str, reader)
     head = build_head(LabelAttentionConfig(attention_size=256), backbone.hidden_size, Labels(labels))
     prompt = Prompt(tuple(range(2, 2 + PROMPT_TOKENS - 2)), (60, END))
-    return LanguageCodingModel(backbone, head, prompt, writer, labels, validates_by="gen").train()
+    return LanguageCodingModel(backbone, head, prompt, writer, labels, generates=True, validates_by="gen").train()
 
 
-def _work(notes: int, tokens: int, labels: int) -> tuple[Batch, Targets]:
+def _work(notes: int, tokens: int, labels: int) -> tuple[Batch, torch.Tensor]:
     ids = torch.randint(100, 30_000, (notes, tokens - PROMPT_TOKENS))
     targets = torch.zeros(notes, labels)
     for row in targets:
         row[torch.randperm(labels)[:CODES_OF_A_NOTE]] = 1.0
-    return Batch(ids, torch.ones_like(ids, dtype=torch.bool)), Targets(targets)
+    return Batch(ids, torch.ones_like(ids, dtype=torch.bool)), targets
 
 
-def _step(model: LanguageCodingModel, objective: LanguageObjective, batch: Batch, targets: Targets) -> float:
-    """Processor seconds of one step."""
+def _step(model: LanguageCodingModel, head: Head | None, batch: Batch, targets: torch.Tensor) -> float:
+    """Processor seconds of one step, with or without the head."""
+    model.head = head
     model.zero_grad(set_to_none=True)
     began = time.process_time()
-    torch.stack(list(objective(model, batch, targets).values())).sum().backward()
+    torch.stack(list(model.losses(batch, targets, binary_cross_entropy).values())).sum().backward()
     return time.process_time() - began
 
 

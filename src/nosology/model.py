@@ -53,14 +53,7 @@ class CodingModel(nn.Module):
 
         A loss that aligns notes with label vectors adds its own term, ``alignment``.
         """
-        encoded = self.encoder(batch)
-        terms = self.head.losses(encoded.hidden, encoded.mask, targets, loss)
-        if isinstance(loss, ContrastiveAlignment):
-            vectors = self.head.label_vectors()
-            terms = {**terms, "alignment": loss.alignment(_mean_states(encoded), vectors, targets)}
-        if evidence is None:
-            return terms
-        return {**terms, "evidence": self.head.evidence_loss(encoded.hidden, encoded.mask, evidence)}
+        return losses_over(self.encoder(batch), self.head, targets, loss, evidence)
 
     def forward_with_evidence(self, batch: Batch, evidence: GoldEvidence) -> tuple[HeadOutput, Float[Tensor, ""]]:
         """Logits of every label and the loss of supervised attention, from one pass of the encoder."""
@@ -70,6 +63,23 @@ class CodingModel(nn.Module):
 
     def __call__(self, batch: Batch, labels: Int[Tensor, " label"] | None = None) -> HeadOutput:
         return super().__call__(batch, labels)
+
+
+def losses_over(
+    encoded: EncoderOutput,
+    head: Head,
+    targets: Float[Tensor, "batch label"],
+    loss: LabelLoss,
+    evidence: GoldEvidence | None = None,
+) -> dict[str, Float[Tensor, ""]]:
+    """The terms of ``CodingModel.losses``, from states that are there."""
+    terms = head.losses(encoded.hidden, encoded.mask, targets, loss)
+    if isinstance(loss, ContrastiveAlignment):
+        vectors = head.label_vectors()
+        terms = {**terms, "alignment": loss.alignment(_mean_states(encoded), vectors, targets)}
+    if evidence is None:
+        return terms
+    return {**terms, "evidence": head.evidence_loss(encoded.hidden, encoded.mask, evidence)}
 
 
 def _mean_states(encoded: EncoderOutput) -> Float[Tensor, "batch hidden"]:

@@ -8,21 +8,21 @@ from typing import Any, cast
 
 import pytest
 
-from nosology.config import NeuralConfig, SimulatedConfig, to_toml
+from nosology.config import LlmModelConfig, NeuralConfig, SimulatedConfig, to_toml
 from nosology.config.losses import SegmentedHarmonicConfig
 from nosology.experiments.declaration import Experiment, experiment_names, find_experiment
 from nosology.experiments.declared import losses_noise, losses_segments
 
 
-@pytest.mark.parametrize("name", ["losses-noise", "losses-segments", "losses-trained"])
+@pytest.mark.parametrize("name", ["losses-noise", "losses-segments", "losses-trained", "losses-llm"])
 def test_arms_of_a_table_are_recipes_and_differ(name: str) -> None:
     assert name in experiment_names()
     found = find_experiment(name)
     seen = set[tuple[str, str]]()
     for arm in found.arms["cpu"]:
         recipe = arm.load(Path("data"))
-        assert isinstance(recipe.model, NeuralConfig)
-        loss = recipe.model.network.loss
+        assert isinstance(recipe.model, NeuralConfig | LlmModelConfig)
+        loss = recipe.model.network.loss if isinstance(recipe.model, NeuralConfig) else recipe.model.llm.loss
         assert getattr(loss, "reduction", None) == "sum"
         seen.add((arm.corpus, to_toml(recipe)))
     assert len(seen) == len(found.arms["cpu"])

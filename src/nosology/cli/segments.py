@@ -80,15 +80,15 @@ def _of_model(folder: Path, data: Path | None) -> tuple[Recipe, Segmentation]:
     from nosology.checkpoint import open_model_folder
     from nosology.config import load_recipe
     from nosology.errors import ConfigError, ModelError
-    from nosology.losses.segmentation import SEGMENTS, Segmentation
-    from nosology.predictor import load_part
+    from nosology.neural.network import load_segments
 
     if data is not None:
         raise ConfigError("--data belongs to a recipe; a model holds its segments")
     model = open_model_folder(folder)
-    if f"{SEGMENTS}.npz" not in model.files:
+    segments = load_segments(model)
+    if segments is None:
         raise ModelError("this model has no segments: its loss weighs no labels by segments", path=folder)
-    return load_recipe(model.file("recipe.toml")), Segmentation.from_state(*load_part(model, SEGMENTS))
+    return load_recipe(model.file("recipe.toml")), segments
 
 
 def _of_recipe(name: str, data: Path | None, splits: str, on_error: OnError) -> tuple[Recipe, Segmentation]:
@@ -110,15 +110,19 @@ def _of_recipe(name: str, data: Path | None, splits: str, on_error: OnError) -> 
 
 
 def _least_notes(recipe: Recipe) -> int:
-    network = getattr(recipe.model, "network", None)
-    return 1 if network is None else network.least_notes
+    return getattr(_trained_part(recipe), "least_notes", 1)
+
+
+def _trained_part(recipe: Recipe) -> object:
+    """The section whose training has a loss, if the recipe has one."""
+    return getattr(recipe.model, "network", None) or getattr(recipe.model, "llm", None)
 
 
 def _harmonic(recipe: Recipe) -> SegmentedHarmonicConfig:
     """The segmented loss of a recipe, itself or inside another one; the default one where it has none."""
     from nosology.config.losses import SegmentedHarmonicConfig
 
-    loss = getattr(getattr(recipe.model, "network", None), "loss", None)
+    loss = getattr(_trained_part(recipe), "loss", None)
     loss = getattr(loss, "base", loss) if not isinstance(loss, SegmentedHarmonicConfig) else loss
     return loss if isinstance(loss, SegmentedHarmonicConfig) else SegmentedHarmonicConfig()
 

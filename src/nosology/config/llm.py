@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from nosology.config.architectures import HeadConfig, LabelAttentionConfig, MultiResCnnConfig
+from nosology.config.losses import BceConfig, LossConfig
 from nosology.config.rules import Section, above, at_least, between, not_empty, rule
 from nosology.config.trainer import TrainerConfig
 from nosology.errors import ConfigError
@@ -157,6 +158,7 @@ class LlmConfig(Section):
         tuning: what of it learns.
         decoding: how it writes.
         head: what scores codes from its states; read with "att" and "cmp".
+        loss: of label attention, the L_att of L_total = L_gen + L_att; read with "att" and "cmp".
         trainer: how it is trained. ``max_tokens`` bounds the note beside ``window``; ``encoder_learning_rate`` is the
             language model's, ``learning_rate`` the head's.
     """
@@ -175,6 +177,7 @@ class LlmConfig(Section):
     tuning: TuningConfig = field(default_factory=FullTuningConfig)
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     head: HeadConfig = field(default_factory=lambda: LabelAttentionConfig(attention_size=256))
+    loss: LossConfig = field(default_factory=BceConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
     def __post_init__(self) -> None:
@@ -186,6 +189,8 @@ class LlmConfig(Section):
             raise ConfigError('mixing = "continuous" needs task = "cmp" and reading = "auto"')
         if isinstance(self.head, MultiResCnnConfig) and self.head.reduction == "pca":
             raise ConfigError('reduction = "pca" is for states that do not change: a frozen encoder of [model.network]')
+        if self.loss != BceConfig() and self.task == "gen":
+            raise ConfigError(f'loss of kind "{self.loss.kind}" is for label attention, which task = "gen" has none of')
         if self.trainer.evidence_weight and self.task == "gen":
             raise ConfigError('evidence_weight supervises label attention, which task = "gen" has none of')
 

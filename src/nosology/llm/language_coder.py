@@ -30,13 +30,15 @@ from nosology.llm.kept_backbone import describe_kept, stored_backbone
 from nosology.llm.loading import build_backbone, source_of, tokenizer_of
 from nosology.llm.lora import TrainableShare, share_of
 from nosology.llm.memory import check_memory
-from nosology.llm.model import LanguageCodingModel, LanguageEncoder, LanguageObjective, Writer
+from nosology.llm.model import LanguageCodingModel, LanguageEncoder, Writer
 from nosology.llm.parsing import CodeReader
 from nosology.llm.prompts import CUT_RULE, Answers, Prompt, answer_room, note_room
+from nosology.losses.segmentation import SEGMENTS, Segmentation
 from nosology.neural.attended import ATTENDED, WordsOfTokens, mentions_of
 from nosology.neural.known_labels import known_labels
-from nosology.neural.network import as_encounter
-from nosology.predictor import Progress, read_json, write_json
+from nosology.neural.learning import NetworkLoss
+from nosology.neural.network import as_encounter, load_segments
+from nosology.predictor import Progress, read_json, save_part, write_json
 from nosology.preprocessing.batching import BatchSize, plan_reading
 from nosology.preprocessing.subword_tokenizer import SubwordTokenizer
 from nosology.preprocessing.tokenization import TokenizedEncounter, TruncationCounts, load_tokenizer, save_tokenizer
@@ -77,6 +79,7 @@ class LanguageCoder:
         note_tokens: the most tokens of a note.
         described: how the model folder names the language model: whole, or by name and fingerprint.
         counts: what was cut off in coding so far.
+        segmentation: of its labels, where the loss of label attention weighs by segments.
     """
 
     config: LlmConfig
@@ -86,6 +89,7 @@ class LanguageCoder:
     note_tokens: int
     described: Mapping[str, Any]
     counts: TruncationCounts = field(default_factory=TruncationCounts)
+    segmentation: Segmentation | None = None
 
     @property
     def labels(self) -> list[str]:
@@ -124,16 +128,12 @@ class LanguageCoder:
         """
         tell("loading the language model", 0.0)
         fresh, encounters = LanguageCoder.fresh(train, config, wordings, seed)
-        result = fresh._trainer().fit(
-            fresh.model,
-            encounters,
-            [as_encounter(example) for example in dev] or None,
-            fresh._trainer_config(seed),
-            folder,
-            progress=tell,
-        )
+        loss = NetworkLoss.of(config.loss, fresh.labels, encounters, wordings.titles)
+        chosen = [as_encounter(example) for example in dev] or None
+        trainer, settings = fresh._trainer(loss), fresh._trainer_config(seed)
+        result = trainer.fit(fresh.model, encounters, chosen, settings, folder, progress=tell)
         fresh.model.eval()
-        return fresh, result
+        return replace(fresh, segmentation=loss.segmentation), result
 
     @staticmethod
     def dry_run(
@@ -147,7 +147,8 @@ class LanguageCoder:
         """What ``fit`` would take, and how much of the language model learns. Raises as ``fit``."""
         fresh, encounters = LanguageCoder.fresh(train, config, wordings, seed)
         read = [as_encounter(example) for example in dev] or None
-        found = fresh._trainer().dry_run(fresh.model, encounters, read, fresh._trainer_config(seed))
+        trainer = fresh._trainer(NetworkLoss.of(config.loss, fresh.labels, encounters, wordings.titles))
+        found = trainer.dry_run(fresh.model, encounters, read, fresh._trainer_config(seed))
         return found, fresh.share
 
     @staticmethod
@@ -173,16 +174,10 @@ class LanguageCoder:
         coder = _assemble(config, tokenizer, kept, wordings.titles, wordings, backbone, answers, most, described)
         return coder, encounters
 
-    def _trainer(self) -> Trainer:
+    def _trainer(self, loss: NetworkLoss) -> Trainer:
         config = self.config
-        about = f"format {config.format}, {config.order} first, {config.window} tokens"
-        objective = LanguageObjective(
-            generates=config.generates,
-            attends=config.attends,
-            evidence_weight=config.trainer.evidence_weight,
-            about=about,
-        )
-        return Trainer(self.tokenizer, self.labels, objective=objective)
+        about = f"{config.task}, format {config.format}, {config.order} first, {config.window} tokens"
+        return Trainer(self.tokenizer, self.labels, loss.function, about=about)
 
     def _trainer_config(self, seed: int) -> TrainerConfig:
         own = self.config.trainer
@@ -263,6 +258,8 @@ class LanguageCoder:
         write_json(folder / "llm.json", {"labels": dict(self.label_counts), "backbone": dict(self.described), **sizes})
         save_tokenizer(self.tokenizer, folder / "tokenizer.json")
         save_tensors(weights_of(self.model), folder / "llm.safetensors")
+        if self.segmentation is not None:
+            save_part(folder, SEGMENTS, *self.segmentation.state())
 
     @staticmethod
     def load(folder: ModelFolder, titles: TitleTable) -> LanguageCoder:
@@ -287,7 +284,7 @@ class LanguageCoder:
         put_weights(coder.model, load_tensors(file), file)
         on_gpu = config.trainer.device == "auto" and torch.cuda.is_available()
         coder.model.to("cuda" if on_gpu else "cpu").eval()
-        return coder
+        return replace(coder, segmentation=load_segments(folder, coder.labels))
 
 
 def _assemble(
@@ -314,6 +311,7 @@ def _assemble(
         prompt,
         writer,
         len(labels),
+        generates=config.generates,
         validates_by=config.validates_by,
         keeps_frozen="name" not in described,
     )

@@ -13,7 +13,6 @@ mean over an answer's tokens, so that a step weighs encounters; Y_gen has graded
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, cast
 
@@ -25,13 +24,13 @@ from torch.nn import functional
 
 from nosology.config.llm import DecodingConfig
 from nosology.encoders.base import Batch, Encoder, EncoderOutput
-from nosology.heads.base import Head, HeadOutput, LabelLoss, TopAttention
+from nosology.heads.base import GoldEvidence, Head, HeadOutput, LabelLoss, TopAttention
 from nosology.llm.backbone import Backbone
 from nosology.llm.decoding import Answer, code_probabilities, write_answers
 from nosology.llm.parsing import CodeReader
 from nosology.llm.prompts import Answers, Prompt, Prompts
 from nosology.llm.trie import CodeTrie
-from nosology.training.objective import Targets, binary_cross_entropy
+from nosology.model import losses_over
 
 _LEAST = 1e-6
 
@@ -123,6 +122,7 @@ class LanguageCodingModel(nn.Module):
         prompt: what stands around a note.
         writer: how codes are written; also there where they are only read from states.
         label_count: how many labels are scored.
+        generates: whether writing is trained.
         validates_by: which answer ``forward`` gives.
         keeps_frozen: whether ``state_dict`` holds what does not learn.
     """
@@ -135,13 +135,15 @@ class LanguageCodingModel(nn.Module):
         writer: Writer,
         label_count: int,
         *,
+        generates: bool,
         validates_by: Literal["gen", "att", "both"],
         keeps_frozen: bool = True,
     ) -> None:
         super().__init__()
         self.encoder = LanguageEncoder(backbone, prompt)
         self.head = head
-        self.writer, self.label_count, self.validates_by = writer, label_count, validates_by
+        self.writer, self.label_count = writer, label_count
+        self.generates, self.validates_by = generates, validates_by
         self._grammar = writer.grammar()
         if not keeps_frozen:
             self.register_state_dict_post_hook(_without_frozen)
@@ -195,6 +197,27 @@ class LanguageCodingModel(nn.Module):
         told = [code_probabilities(group, answers.labels, self.label_count, decoding.scores) for group in read]
         return ModelReading(torch.from_numpy(np.stack(told)).float().to(states.device), scores, encoded, read)
 
+    def losses(
+        self,
+        batch: Batch,
+        targets: Float[Tensor, "batch label"],
+        loss: LabelLoss,
+        evidence: GoldEvidence | None = None,
+    ) -> dict[str, Float[Tensor, ""]]:
+        """L_gen as ``generation`` if it writes, and what ``CodingModel.losses`` has if it has a head, from one pass."""
+        prompts = self.encoder.prompts(batch)
+        terms = dict[str, Tensor]()
+        if self.generates:
+            ids, mask = self.writer.answers.batch(targets, self.backbone.filler)
+            states, logits = self.backbone.read_with_answers(prompts, ids)
+            terms["generation"] = answer_loss(logits, ids, mask)
+        else:
+            states = self.backbone.read(prompts)
+        if self.head is None:
+            return terms
+        encoded = LanguageEncoder.of_notes(batch, prompts, states)
+        return {**terms, **losses_over(encoded, self.head, targets, loss, evidence)}
+
     def attend(self, batch: Batch, labels: Int[Tensor, " label"], top: int) -> TopAttention:
         """See ``Head.attend``."""
         encoded = self.encoder(batch)
@@ -206,50 +229,6 @@ def _without_frozen(module: nn.Module, state: dict[str, Tensor], prefix: str, me
     learning = {f"{prefix}{name}" for name, value in module.named_parameters() if value.requires_grad}
     for name in [name for name in state if name.startswith(f"{prefix}encoder.") and name not in learning]:
         del state[name]
-
-
-class LanguageObjective:
-    """L_gen, L_att or their sum, from one pass.
-
-    Args:
-        generates, attends: which of them.
-        loss: of the labels.
-        evidence_weight: of supervised attention, for batches with evidence.
-        about: what else decides the loss, for a run that goes on: it must not change.
-    """
-
-    def __init__(
-        self,
-        *,
-        generates: bool,
-        attends: bool,
-        loss: LabelLoss = binary_cross_entropy,
-        evidence_weight: float = 0.0,
-        about: str = "",
-    ) -> None:
-        self.generates, self.attends, self.loss, self.evidence_weight = generates, attends, loss, evidence_weight
-        terms = [name for name, wanted in (("generation", generates), ("label attention", attends)) if wanted]
-        self.__qualname__ = " + ".join(terms) + (f" ({about})" if about else "")
-
-    def __call__(self, model: nn.Module, batch: Batch, targets: Targets) -> Mapping[str, Tensor]:
-        """The terms of the loss."""
-        own = cast(LanguageCodingModel, model)
-        prompts = own.encoder.prompts(batch)
-        terms = dict[str, Tensor]()
-        if self.generates:
-            ids, mask = own.writer.answers.batch(targets.labels, own.backbone.filler)
-            states, logits = own.backbone.read_with_answers(prompts, ids)
-            terms["generation"] = answer_loss(logits, ids, mask)
-        else:
-            states = own.backbone.read(prompts)
-        if not self.attends:
-            return terms
-        head, encoded = cast(Head, own.head), LanguageEncoder.of_notes(batch, prompts, states)
-        terms |= head.losses(encoded.hidden, encoded.mask, targets.labels, self.loss)
-        if self.evidence_weight and targets.evidence is not None:
-            missed = head.evidence_loss(encoded.hidden, encoded.mask, targets.evidence)
-            terms["evidence"] = self.evidence_weight * missed
-        return terms
 
 
 def answer_loss(

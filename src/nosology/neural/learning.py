@@ -12,7 +12,7 @@ from torch import nn
 
 from nosology.codes.paths import paths_above
 from nosology.codes.titles import TitleTable
-from nosology.config.losses import BceConfig, DecoupledConfig
+from nosology.config.losses import BceConfig, DecoupledConfig, LossConfig
 from nosology.config.neural import NetworkConfig
 from nosology.config.trainer import TrainerConfig
 from nosology.losses.build import build_loss, segments_of
@@ -42,20 +42,20 @@ class NetworkLoss:
 
     @staticmethod
     def of(
-        config: NetworkConfig, labels: Sequence[str], encounters: Sequence[Encounter], titles: TitleTable
+        config: LossConfig, labels: Sequence[str], encounters: Sequence[Encounter], titles: TitleTable
     ) -> NetworkLoss:
         """The loss of a recipe, from the labels of the encounters that are learnt from.
 
         Args:
-            config: with the loss's section.
+            config: the loss's section.
             labels: the code of each output.
             encounters: learnt from.
             titles: say which system a code is of, for losses that follow the hierarchy.
         """
-        if config.loss == BceConfig():
+        if config == BceConfig():
             return NetworkLoss(binary_cross_entropy, None)
         rows = LabelRows.of_codes(labels, [encounter.code_set for encounter in encounters])
-        loss = build_loss(config.loss, LabelFacts(rows, lambda: paths_above(labels, titles.system)))
+        loss = build_loss(config, LabelFacts(rows, lambda: paths_above(labels, titles.system)))
         return NetworkLoss(loss, segments_of(loss))
 
 

@@ -127,7 +127,7 @@ class Network:
             CorpusError: no code is frequent enough to be learnt.
         """
         fresh, encounters = Network._fresh(train, config, wordings, seed, shared)
-        loss = NetworkLoss.of(config, fresh.labels, encounters, wordings.titles)
+        loss = NetworkLoss.of(config.loss, fresh.labels, encounters, wordings.titles)
         trainer = Trainer(fresh.tokenizer, fresh.labels, loss.function)
         chosen = [as_encounter(example) for example in dev] or None
         read_ahead(fresh.model.encoder, fresh.tokenizer, [*encounters, *(chosen or ())], config.trainer, tell)
@@ -148,7 +148,7 @@ class Network:
         """What ``fit`` would take; a few steps are timed. Raises as ``fit``."""
         fresh, encounters = Network._fresh(train, _in_memory(config), wordings, seed, None)
         read = [as_encounter(example) for example in dev] or None
-        loss = NetworkLoss.of(config, fresh.labels, encounters, wordings.titles)
+        loss = NetworkLoss.of(config.loss, fresh.labels, encounters, wordings.titles)
         trainer = Trainer(fresh.tokenizer, fresh.labels, loss.function)
         found = trainer.dry_run(fresh.model, encounters, read, config.trainer)
         cached = told_cache(

@@ -72,12 +72,14 @@ class Trainer:
         loss: of the labels; see ``LossFunction``.
         objective: all terms of the loss, where ``loss``, the head's own and supervised attention do not do; takes the
             place of ``loss``.
+        about: what else decides what is learnt, in words: a run goes on with what it began with only.
     """
 
     tokenizer: Tokenizer
     labels: Sequence[str]
     loss: LossFunction = binary_cross_entropy
     objective: Objective | None = field(default=None)
+    about: str = ""
 
     def fit(
         self,
@@ -131,7 +133,7 @@ class Trainer:
         self._check(model, data, config)
         accelerator = open_accelerator(config)
         with kept_generators():
-            return measure(TrainedModel(model, self._objective(config)), data, config, accelerator)
+            return measure(self._trained(model, config), data, config, accelerator)
 
     def _run(
         self,
@@ -147,7 +149,7 @@ class Trainer:
         kept = store.newest()
         snapshot = None if kept is None else store.read(kept)
         if snapshot is None or not snapshot.position.finished:
-            run = Run(TrainedModel(model, self._objective(config)), data, config, plans, accelerator, store, tell)
+            run = Run(self._trained(model, config), data, config, plans, accelerator, store, tell)
             if snapshot is not None and kept is not None:
                 run.restore(snapshot, kept.path)
             settings, main = asdict(config), accelerator.is_main_process
@@ -163,8 +165,8 @@ class Trainer:
         load_weights(model, store.best_weights(kept))
         return store.read(kept).position
 
-    def _objective(self, config: TrainerConfig) -> Objective:
-        return self.objective or LabelObjective(self.loss, config.evidence_weight)
+    def _trained(self, model: nn.Module, config: TrainerConfig) -> TrainedModel:
+        return TrainedModel(model, self.objective or LabelObjective(self.loss, config.evidence_weight))
 
     def _read(
         self, train: Sequence[Encounter], dev: Sequence[Encounter] | None, config: TrainerConfig, tell: Progress
@@ -205,13 +207,14 @@ class Trainer:
     def _identity(self, model: nn.Module, data: RunData, config: TrainerConfig, processes: int) -> dict[str, Any]:
         shapes = [f"{name} {tuple(tensor.shape)} {tensor.dtype}" for name, tensor in model.state_dict().items()]
         own = self.objective or self.loss
+        told = own.identity() if isinstance(own, Loss) else _name(own)
         return {
             "labels": f"{len(self.labels)} labels, {_hash(self.labels)}",
             "tokenizer": fingerprint(self.tokenizer),
             "train": data.train.fingerprint(),
             "dev": "none" if data.dev is None else data.dev.fingerprint(),
             "model": _hash(shapes),
-            "objective": own.identity() if isinstance(own, Loss) else _name(own),
+            "objective": f"{told}; {self.about}" if self.about else told,
             "batches_per_step": config.accumulation * processes,
             "config": asdict(config),
         }
