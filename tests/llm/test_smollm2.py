@@ -10,6 +10,7 @@ import pytest
 import torch
 from llm_pieces import WORDS
 
+from nosology.cli.main import run
 from nosology.config.architectures import LabelAttentionConfig
 from nosology.config.llm import DecodingConfig, LlmConfig, LoraConfig, PretrainedBackboneConfig
 from nosology.config.trainer import TrainerConfig
@@ -37,6 +38,13 @@ def test_it_is_converted_once_and_speaks_english() -> None:
     mask = torch.ones_like(ids, dtype=torch.bool)
     best = int(built.write(Prompts(ids, mask, mask)).logits[0].argmax())
     assert tokenizer.text_of([best]).strip() == "Paris"
+
+
+@pytest.mark.parametrize("name", ["smollm2_lora", "llama_direct_tiny", "llama_multirescnn_tiny"])
+def test_its_recipes_would_train(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Instruction, answer and note have room in the window, whatever the simulator writes today."""
+    assert run(["train", name, "--dry-run"]) == 0
+    assert "parameters" in capsys.readouterr().out
 
 
 def test_lora_overfits_eight_short_notes(tmp_path: Path) -> None:
