@@ -108,7 +108,10 @@ def test_a_described_model_is_built_again(family: str, untied: bool) -> None:
 
         sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, "vocab_size": 400}
         model = T5ForConditionalGeneration(T5Config(**sizes, tie_word_embeddings=False, feed_forward_proj="gated-gelu"))
+        loading.give_own_output(model)
+        torch.nn.init.normal_(model.lm_head.weight)
         built = loading._wrapped(model, tokenizer()).eval()
+        assert "lm_head.weight" in "".join(weights_of(built))
     else:
         built = backbone(family)
     again = rebuild_backbone(describe_backbone(built)).eval()

@@ -14,7 +14,7 @@ from llm_pieces import backbone, tokenizer
 from nosology.cli.main import run
 from nosology.errors import ModelError
 from nosology.llm.convert import convert
-from nosology.llm.loading import load_backbone
+from nosology.llm.loading import give_own_output, has_own_output, load_backbone
 
 IDS = torch.arange(5, 25)[None]
 
@@ -44,7 +44,8 @@ def write_flax(model: Any, file: Path, *, chunked: str = "") -> None:
 
     tree: dict[str, Any] = {}
     for name, value in model.state_dict().items():
-        if name in ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"):
+        shared = "lm_head.weight" if not has_own_output(model) else "shared with no other"
+        if name in ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight", shared):
             continue
         *path, last = name.split(".")
         data = value.numpy()
@@ -75,6 +76,23 @@ def test_flax_weights_of_t5(tmp_path: Path, chunked: str) -> None:
     found = convert(source, tmp_path / "out")
     assert (found.source, found.has_tokenizer) == ("flax", True)
     loaded = load_backbone(str(tmp_path / "out"))
+    assert torch.equal(logits(loaded.model), logits(model))
+
+
+@pytest.mark.parametrize("format", ["flax", "torch"])
+def test_an_output_layer_of_its_own_stays(tmp_path: Path, format: str) -> None:
+    """As T5 1.1 and Flan-T5 have it; transformers 5 would put one of the two matrices in both places."""
+    model = backbone("t5", spread=2.0).model
+    give_own_output(model)
+    torch.nn.init.normal_(model.lm_head.weight)
+    source = folder_of(model, tmp_path / "source")
+    if format == "flax":
+        write_flax(model, source / "flax_model.msgpack")
+    else:
+        torch.save(dict(model.state_dict()), source / "pytorch_model.bin")
+    assert convert(source, tmp_path / "out").source == format
+    loaded = load_backbone(str(tmp_path / "out"))
+    assert has_own_output(loaded.model)
     assert torch.equal(logits(loaded.model), logits(model))
 
 

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from nosology.encoders.transformer import without_progress_bar
 from nosology.errors import MissingExtraError, ModelError
+from nosology.llm.loading import give_own_output, kind_of
 from nosology.whole_files import building_folder
 
 FLAX, TORCH = "flax_model.msgpack", "pytorch_model.bin"
@@ -207,19 +208,27 @@ def _as_torch(path: Sequence[str], value: Any) -> tuple[str, Tensor]:
 
 def _model_of(folder: Path, tensors: Mapping[str, Tensor]) -> Any:
     """The model that ``config.json`` describes, with these weights and no others."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers import AutoConfig
 
     try:
         config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError("transformers cannot read its config.json", path=folder) from error
-    kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    model = kind.from_config(config)
+    model = kind_of(config).from_config(config)
     model.to(_precision(tensors))
+    if _parts_output(model, tensors):
+        give_own_output(model)
     own: dict[str, Tensor] = model.state_dict(keep_vars=True)
     _check_names(model, own, tensors, folder)
     model.load_state_dict({name: value for name, value in tensors.items() if name in own}, strict=False)
     return model
+
+
+def _parts_output(model: Any, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a model that was made with shared word vectors is given two different ones."""
+    words = model.get_input_embeddings().weight
+    names = [name for name, value in model.state_dict(keep_vars=True).items() if value is words and name in tensors]
+    return any(not torch.equal(tensors[name], tensors[names[0]]) for name in names[1:])
 
 
 def _precision(tensors: Mapping[str, Tensor]) -> torch.dtype:

@@ -12,7 +12,7 @@ from nosology.checkpoint import ModelFolder
 from nosology.config.llm import LlmConfig, LoraConfig, PretrainedBackboneConfig
 from nosology.errors import ConfigError, ModelError
 from nosology.llm.backbone import Backbone, wrap
-from nosology.llm.loading import build_backbone, kind_of, tokenizer_of, tuned
+from nosology.llm.loading import build_backbone, give_own_output, has_own_output, kind_of, tokenizer_of, tuned
 
 _SAMPLES = 64
 
@@ -48,7 +48,8 @@ def stored_backbone(config: LlmConfig, described: Mapping[str, Any], folder: Mod
 def describe_backbone(backbone: Backbone) -> dict[str, Any]:
     """What ``rebuild_backbone`` needs beside the weights, as JSON can hold it."""
     config: Any = backbone.model.config
-    return {"config": config.to_dict(), "filler": backbone.filler, "end": backbone.end}
+    own_output = has_own_output(backbone.model)
+    return {"config": config.to_dict(), "filler": backbone.filler, "end": backbone.end, "own_output": own_output}
 
 
 def rebuild_backbone(described: Mapping[str, Any]) -> Backbone:
@@ -62,7 +63,10 @@ def rebuild_backbone(described: Mapping[str, Any]) -> Backbone:
     try:
         settings = dict(described["config"])
         config: Any = AutoConfig.for_model(settings.pop("model_type"), **settings)
-        return wrap(kind_of(config).from_config(config), int(described["filler"]), int(described["end"]))
+        model = kind_of(config).from_config(config)
+        if described.get("own_output") and not has_own_output(model):
+            give_own_output(model)
+        return wrap(model, int(described["filler"]), int(described["end"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"the description of the language model is damaged ({type(error).__name__})") from error
 

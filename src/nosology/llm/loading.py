@@ -27,7 +27,6 @@ from nosology.llm.backbone import Backbone, wrap
 from nosology.llm.lora import attach
 from nosology.preprocessing.subword_tokenizer import SubwordTokenizer
 
-_EMBEDDING_STD = 0.05
 _ALSO_KNOWN = (
     "google/flan-t5-base",
     "google/long-t5-tglobal-base",
@@ -161,6 +160,21 @@ def kind_of(config: Any) -> Any:
     return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
 
 
+def has_own_output(model: Any) -> bool:
+    """Whether the output layer has weights of its own, and does not share the word vectors'."""
+    return model.get_output_embeddings().weight is not model.get_input_embeddings().weight
+
+
+def give_own_output(model: Any) -> None:
+    """Part the output layer from the word vectors.
+
+    transformers 5 makes every T5 with shared ones, whatever its settings say, and parts them only while it loads
+    weights that differ; T5 1.1 and Flan-T5 have an output layer of their own.
+    """
+    output = model.get_output_embeddings()
+    output.weight = nn.Parameter(output.weight.detach().clone(), requires_grad=output.weight.requires_grad)
+
+
 def _wrapped(model: Any, tokenizer: SubwordTokenizer) -> Backbone:
     ends = model.config.eos_token_id
     end = ends[0] if isinstance(ends, list | tuple) else ends
@@ -210,6 +224,8 @@ def _kind_of_fresh(config: FreshBackboneConfig) -> Callable[[FreshBackboneConfig
 def _fresh_t5(config: FreshBackboneConfig, tokenizer: SubwordTokenizer) -> nn.Module:
     from transformers import T5Config, T5ForConditionalGeneration
 
+    # transformers 5 shares word vectors and output layer in every T5; what "not tied" still means to it is that states
+    # are not divided by sqrt(width) before the output, as in T5 1.1.
     more: dict[str, Any] = {"decoder_start_token_id": tokenizer.pad_id, "tie_word_embeddings": False}
     model = T5ForConditionalGeneration(
         T5Config(
@@ -225,10 +241,8 @@ def _fresh_t5(config: FreshBackboneConfig, tokenizer: SubwordTokenizer) -> nn.Mo
             **more,
         )
     )
-    # As T5 1.1, with an output layer of its own. T5's start of the word vectors, a deviation of 1, is for long
-    # pretraining: a thousand notes would hardly move one. An output layer as small does not learn to write.
-    nn.init.normal_(model.shared.weight, 0.0, _EMBEDDING_STD)
-    nn.init.normal_(model.lm_head.weight, 0.0, config.hidden**-0.5)
+    # T5's start of these vectors, a deviation of 1, is for long pretraining: a thousand notes would hardly move one.
+    nn.init.normal_(model.shared.weight, 0.0, config.hidden**-0.5)
     return model
 
 
