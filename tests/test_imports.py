@@ -22,7 +22,13 @@ NEURAL = (
     "nosology.neural",
     "nosology.llm",
 )
-WITHOUT_TORCH = ("nosology.losses", "nosology.losses.facts", "nosology.losses.segmentation", "nosology.losses.plots")
+WITHOUT_TORCH = (
+    "nosology.losses",
+    "nosology.losses.facts",
+    "nosology.losses.segmentation",
+    "nosology.losses.plots",
+    "nosology.neural.kept_segments",
+)
 LIGHT = ("nosology", "nosology.types", "nosology.errors", "nosology.config", "nosology.cli.main")
 SCRIPT = """
 import importlib, json, sys

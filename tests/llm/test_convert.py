@@ -42,10 +42,12 @@ def write_flax(model: Any, file: Path, *, chunked: str = "") -> None:
         packed = msgpack.packb((value.shape, value.dtype.name, value.tobytes("C")), use_bin_type=True)
         return msgpack.ExtType(1, packed)
 
+    left_out = ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"]
+    if not has_own_output(model):
+        left_out.append("lm_head.weight")
     tree: dict[str, Any] = {}
     for name, value in model.state_dict().items():
-        shared = "lm_head.weight" if not has_own_output(model) else "shared with no other"
-        if name in ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight", shared):
+        if name in left_out:
             continue
         *path, last = name.split(".")
         data = value.numpy()

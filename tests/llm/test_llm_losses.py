@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from llm_pieces import FAMILIES, NEW, WORDS, config, learning, predictor_of, recipe
+from llm_pieces import FAMILIES, NEW, WORDS, config, fresh, learning, predictor_of, quiet, recipe
 
 from nosology.cli.main import run
 from nosology.coder import Coder
@@ -27,11 +27,13 @@ from nosology.config.losses import (
     SegmentedHarmonicConfig,
     ZlprConfig,
 )
+from nosology.encoders.base import Batch
 from nosology.errors import ConfigError, ModelError
 from nosology.llm.language_coder import LanguageCoder
 from nosology.losses.base import Loss
 from nosology.neural.learning import NetworkLoss
 from nosology.neural.network import as_encounter
+from nosology.predictor import Progress
 from nosology.training.objective import LabelObjective, Targets
 from nosology.training.scoring import pad_tokens
 from tiny_corpus import make_corpus, training_set
@@ -49,17 +51,22 @@ LOSSES: tuple[LossConfig, ...] = (
 )
 
 
-def fresh(llm: LlmConfig) -> tuple[LanguageCoder, NetworkLoss]:
+def begun(llm: LlmConfig) -> tuple[LanguageCoder, NetworkLoss]:
     coder, encounters = LanguageCoder.fresh(EXAMPLES, llm, WORDS, 0)
     return coder, NetworkLoss.of(llm.loss, coder.labels, encounters, WORDS.titles)
 
 
-def terms_of(llm: LlmConfig) -> tuple[LanguageCoder, NetworkLoss, Targets, dict[str, torch.Tensor]]:
-    """A model that is not trained, and the terms of its loss on some notes."""
-    coder, loss = fresh(llm)
+def on_some_notes(llm: LlmConfig) -> tuple[LanguageCoder, NetworkLoss, Batch, Targets]:
+    """A model that is not trained, with its loss, and some notes with their codes."""
+    coder, loss = begun(llm)
     tokens = list(coder.tokenizer.encode_many(map(as_encounter, EXAMPLES[:5]), coder.note_tokens))
     gold = torch.tensor([[label in example.code_set for label in coder.labels] for example in EXAMPLES[:5]]).float()
-    batch, targets = pad_tokens(tokens, coder.tokenizer.pad_id, "cpu"), Targets(gold)
+    return coder, loss, pad_tokens(tokens, coder.tokenizer.pad_id, "cpu"), Targets(gold)
+
+
+def terms_of(llm: LlmConfig) -> tuple[LanguageCoder, NetworkLoss, Targets, dict[str, torch.Tensor]]:
+    """A model that is not trained, and the terms of its loss on some notes."""
+    coder, loss, batch, targets = on_some_notes(llm)
     terms = LabelObjective(loss.function)(coder.model, batch, targets)
     coder.model.zero_grad()
     torch.stack(list(terms.values())).sum().backward()
@@ -75,7 +82,7 @@ def terms_of(llm: LlmConfig) -> tuple[LanguageCoder, NetworkLoss, Targets, dict[
 def test_a_loss_is_that_of_the_heads_logits(family: str, loss: LossConfig) -> None:
     coder, made, targets, terms = terms_of(config(family, loss=loss))
     if isinstance(made.function, Loss):  # what remembers batches begins anew
-        made = fresh(config(family, loss=loss))[1]
+        made = begun(config(family, loss=loss))[1]
     assert torch.allclose(terms["labels"], made.function(terms["logits"], targets.labels), rtol=1e-4)
     assert "generation" in terms
     gradients = [value.grad for value in coder.model.parameters() if value.grad is not None]
@@ -86,7 +93,7 @@ def test_a_loss_is_that_of_the_heads_logits(family: str, loss: LossConfig) -> No
 def test_two_passes_agree_without_dropout() -> None:
     llm = config("t5", loss=RDropConfig(weight=2.0))
     assert terms_of(llm)[3]["agreement"].item() == pytest.approx(0.0, abs=1e-9)
-    llm = replace(llm, backbone=replace(llm.backbone, dropout=0.3))  # type: ignore[type-var]
+    llm = replace(llm, backbone=fresh("t5", dropout=0.3))
     assert terms_of(llm)[3]["agreement"].item() > 1e-9
 
 
@@ -99,8 +106,9 @@ def test_notes_are_drawn_to_their_labels() -> None:
 def test_writing_alone_has_no_loss_of_labels() -> None:
     with pytest.raises(ConfigError, match='loss of kind "asymmetric" is for label attention, which task = "gen" has'):
         config(task="gen", loss=AsymmetricConfig())
-    assert config(task="gen").head is not None
-    assert fresh(config(task="gen"))[0].model.head is None
+    coder, loss, batch, targets = on_some_notes(config(task="gen"))
+    assert coder.model.head is None
+    assert set(LabelObjective(loss.function)(coder.model, batch, targets)) == {"generation"}
 
 
 def test_segments_are_kept_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,12 +149,12 @@ def test_a_stopped_training_goes_on_exactly(loss: LossConfig, tmp_path: Path) ->
         if "step 3/" in stage:
             raise StoppedError
 
-    def fitted(folder: Path, tell: object) -> dict[str, torch.Tensor]:
-        coder, _ = LanguageCoder.fit(EXAMPLES, EXAMPLES[:4], llm, WORDS, seed=0, folder=folder, tell=tell)  # type: ignore[arg-type]
+    def fitted(folder: Path, tell: Progress) -> dict[str, torch.Tensor]:
+        coder, _ = LanguageCoder.fit(EXAMPLES, EXAMPLES[:4], llm, WORDS, seed=0, folder=folder, tell=tell)
         return coder.model.state_dict()
 
-    whole = fitted(tmp_path / "whole", lambda stage, share: None)
+    whole = fitted(tmp_path / "whole", quiet)
     with pytest.raises(StoppedError):
         fitted(tmp_path / "stopped", stopping)
-    again = fitted(tmp_path / "stopped", lambda stage, share: None)
+    again = fitted(tmp_path / "stopped", quiet)
     assert all(torch.equal(again[name], value) for name, value in whole.items())

@@ -80,7 +80,7 @@ def _of_model(folder: Path, data: Path | None) -> tuple[Recipe, Segmentation]:
     from nosology.checkpoint import open_model_folder
     from nosology.config import load_recipe
     from nosology.errors import ConfigError, ModelError
-    from nosology.neural.network import load_segments
+    from nosology.neural.kept_segments import load_segments
 
     if data is not None:
         raise ConfigError("--data belongs to a recipe; a model holds its segments")

@@ -33,12 +33,13 @@ from nosology.llm.memory import check_memory
 from nosology.llm.model import LanguageCodingModel, LanguageEncoder, Writer
 from nosology.llm.parsing import CodeReader
 from nosology.llm.prompts import CUT_RULE, Answers, Prompt, answer_room, note_room
-from nosology.losses.segmentation import SEGMENTS, Segmentation
+from nosology.losses.segmentation import Segmentation
 from nosology.neural.attended import ATTENDED, WordsOfTokens, mentions_of
+from nosology.neural.kept_segments import load_segments, save_segments
 from nosology.neural.known_labels import known_labels
 from nosology.neural.learning import NetworkLoss
-from nosology.neural.network import as_encounter, load_segments
-from nosology.predictor import Progress, read_json, save_part, write_json
+from nosology.neural.network import as_encounter
+from nosology.predictor import Progress, read_json, write_json
 from nosology.preprocessing.batching import BatchSize, plan_reading
 from nosology.preprocessing.subword_tokenizer import SubwordTokenizer
 from nosology.preprocessing.tokenization import TokenizedEncounter, TruncationCounts, load_tokenizer, save_tokenizer
@@ -258,8 +259,7 @@ class LanguageCoder:
         write_json(folder / "llm.json", {"labels": dict(self.label_counts), "backbone": dict(self.described), **sizes})
         save_tokenizer(self.tokenizer, folder / "tokenizer.json")
         save_tensors(weights_of(self.model), folder / "llm.safetensors")
-        if self.segmentation is not None:
-            save_part(folder, SEGMENTS, *self.segmentation.state())
+        save_segments(folder, self.segmentation)
 
     @staticmethod
     def load(folder: ModelFolder, titles: TitleTable) -> LanguageCoder:

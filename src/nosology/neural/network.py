@@ -28,15 +28,16 @@ from nosology.encoders.transformer import PACKAGED, Transformer, describe_transf
 from nosology.errors import CorpusError
 from nosology.knowledge.stream import TokenStream
 from nosology.knowledge.wordings import Wordings
-from nosology.losses.segmentation import SEGMENTS, Segmentation
+from nosology.losses.segmentation import Segmentation
 from nosology.model import CodingModel
 from nosology.neural.attended import ATTENDED, WordsOfTokens, mentions_of
+from nosology.neural.kept_segments import load_segments, save_segments
 from nosology.neural.known_labels import known_labels
 from nosology.neural.learning import NetworkLoss, train_network
 from nosology.neural.reading_ahead import read_ahead, told_cache
 from nosology.neural.reducing import fit_reduction, told_loss
 from nosology.neural.remembered import RememberedEncoder, RememberedMeans, remembering
-from nosology.predictor import Progress, load_part, read_json, save_part, write_json
+from nosology.predictor import Progress, read_json, write_json
 from nosology.preprocessing.subword_tokenizer import SubwordTokenizer
 from nosology.preprocessing.tokenization import TokenizedEncounter, Tokenizer, load_tokenizer, save_tokenizer
 from nosology.preprocessing.word_tokenizer import WordTokenizer
@@ -223,8 +224,7 @@ class Network:
         (folder / "network.toml").write_text(to_toml(self.config), encoding="utf-8")
         write_json(folder / "network_labels.json", dict(self.label_counts))
         save_tokenizer(self.tokenizer, folder / "tokenizer.json")
-        if self.segmentation is not None:
-            save_part(folder, SEGMENTS, *self.segmentation.state())
+        save_segments(folder, self.segmentation)
         model = self.forgetful().model
         if _brings_encoder(self.config) and isinstance(model.encoder, Transformer):
             write_json(folder / "encoder.json", describe_transformer(model.encoder))
@@ -248,19 +248,6 @@ class Network:
         file = folder.file("network.safetensors")
         put_weights(model, _packaged_weights(config, model) | load_tensors(file), file)
         return Network(config, tokenizer, counts, model.eval(), load_segments(folder, list(counts)))
-
-
-def load_segments(folder: ModelFolder, labels: Sequence[str] | None = None) -> Segmentation | None:
-    """The segments of a model's labels, where its loss had some.
-
-    Raises:
-        ModelError: they are damaged, or of other labels.
-    """
-    if f"{SEGMENTS}.npz" not in folder.files:
-        return None
-    found = Segmentation.from_state(*load_part(folder, SEGMENTS))
-    found.check(found.labels if labels is None else labels)
-    return found
 
 
 def as_encounter(example: TrainingExample) -> Encounter:

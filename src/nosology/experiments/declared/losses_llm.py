@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nosology.experiments.declaration import Arm, Experiment
-from nosology.experiments.declared.losses import LOSSES, REFERENCE
-from nosology.experiments.declared.losses_trained import BEST
+from nosology.experiments.declaration import Experiment
+from nosology.experiments.declared.losses import REFERENCE
+from nosology.experiments.declared.losses_trained import best_losses
 
 _ATT: Mapping[str, object] = {"model.llm.task": "att", "model.llm.reading": "att", "model.llm.validation": "att"}
 _SMALL: Mapping[str, object] = {
@@ -18,12 +18,7 @@ _SMALL: Mapping[str, object] = {
     "model.llm.trainer.epochs": 12,
 }
 _MIMIC: Mapping[str, object] = {**_ATT, "corpus.path": "mimic3-full", "model.llm.candidates": 1000}
-
-
-def _arms(corpus: str, recipe: str, settings: Mapping[str, object]) -> tuple[Arm, ...]:
-    names = (REFERENCE, *BEST)
-    return tuple(Arm(corpus, name, recipe, {**settings, "model.llm.loss": dict(LOSSES[name])}) for name in names)
-
+_LOSS = "model.llm.loss"
 
 EXPERIMENT = Experiment(
     title="Losses for the long tail, by label attention inside a language model",
@@ -33,7 +28,7 @@ EXPERIMENT = Experiment(
     ),
     reference=REFERENCE,
     arms={
-        "cpu": _arms("T5, fresh: simulated MIMIC-III, all codes, first 64 words", "t5_tiny_cmp", _SMALL),
-        "full": _arms("T5-base: MIMIC-III", "t5_base_mimic3_50", _MIMIC),
+        "cpu": best_losses("T5, fresh: simulated MIMIC-III, all codes, first 64 words", "t5_tiny_cmp", _SMALL, _LOSS),
+        "full": best_losses("T5-base: MIMIC-III", "t5_base_mimic3_50", _MIMIC, _LOSS),
     },
 )

@@ -20,9 +20,18 @@ _LEARNING: Mapping[str, object] = {
 }
 
 
-def _arms(corpus: str, recipe: str, settings: Mapping[str, object]) -> tuple[Arm, ...]:
-    names = (REFERENCE, *BEST)
-    return tuple(Arm(corpus, name, recipe, {**settings, "model.network.loss": dict(LOSSES[name])}) for name in names)
+def best_losses(
+    corpus: str, recipe: str, settings: Mapping[str, object], key: str = "model.network.loss"
+) -> tuple[Arm, ...]:
+    """A row for cross-entropy and each of ``BEST``.
+
+    Args:
+        corpus: the table.
+        recipe: trains them.
+        settings: of the recipe, changed.
+        key: of the loss's section.
+    """
+    return tuple(Arm(corpus, name, recipe, {**settings, key: dict(LOSSES[name])}) for name in (REFERENCE, *BEST))
 
 
 def _simulated(encounters: int) -> dict[str, object]:
@@ -45,14 +54,14 @@ EXPERIMENT = Experiment(
     ),
     reference=REFERENCE,
     arms={
-        "cpu": (*_arms(f"{CONVOLUTION}: simulated", "shl", {**_simulated(2000), **_SMALL}),),
+        "cpu": (*best_losses(f"{CONVOLUTION}: simulated", "shl", {**_simulated(2000), **_SMALL}),),
         "full": (
-            *_arms(f"{CONVOLUTION}: simulated", "shl", _simulated(12_500)),
-            *_arms(
+            *best_losses(f"{CONVOLUTION}: simulated", "shl", _simulated(12_500)),
+            *best_losses(
                 f"{MINILM}: simulated", "minilm_laat", {"corpus.reader": "simulated", **_simulated(12_500), **_LEARNING}
             ),
-            *_arms("MultiResCNN: MIMIC-III", "multirescnn_mimic3_full", _MIMIC),
-            *_arms("RoBERTa-base, label attention: MIMIC-III", "plm_icd_mimic3_full", _MIMIC),
+            *best_losses("MultiResCNN: MIMIC-III", "multirescnn_mimic3_full", _MIMIC),
+            *best_losses("RoBERTa-base, label attention: MIMIC-III", "plm_icd_mimic3_full", _MIMIC),
         ),
     },
 )
