@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nosology.knowledge.matching import ExactMatcher
@@ -33,19 +33,21 @@ def _stream(*texts: str) -> TokenStream:
 
 
 def _slow(stream: TokenStream, keys: list[tuple[str, ...]], rarity: dict[str, float]) -> dict[int, set[tuple]]:
-    """For each place of a key's rarest concept, the nearest place of each other one, of two as near the earlier."""
+    """For each place of a key's rarest concept, the nearest place of each other one in the same note, of two as near
+    the earlier."""
     found = dict[int, set[tuple]]()
     for number, key in enumerate(keys):
         rarest = max(key, key=lambda concept: (rarity.get(concept, np.inf), concept))
         places = {c: [i for i, own in enumerate(stream.concepts) if c in own] for c in key}
-        if not all(places.values()):
-            continue
         for place in places[rarest]:
+            own = {c: [other for other in places[c] if stream.notes[other] == stream.notes[place]] for c in key}
+            if not all(own.values()):
+                continue
             chosen = {place}
             for concept in set(key) - {rarest}:
-                chosen.add(sorted(places[concept], key=lambda other: (abs(other - place), other))[0])
+                chosen.add(sorted(own[concept], key=lambda other: (abs(other - place), other))[0])
             first, last = min(chosen), max(chosen)
-            if last - first <= _REACH and stream.notes[first] == stream.notes[last]:
+            if last - first <= _REACH:
                 gap = sum(word not in chosen for word in range(first, last + 1))
                 crossed = int(stream.sentences[last] - stream.sentences[first])
                 found.setdefault(number, set()).add((tuple(sorted(chosen)), gap, crossed))
@@ -58,6 +60,7 @@ def _slow(stream: TokenStream, keys: list[tuple[str, ...]], rarity: dict[str, fl
     st.lists(st.sets(st.sampled_from(_CONCEPTS), min_size=1, max_size=4), min_size=1, max_size=6, unique_by=frozenset),
     st.integers(0, 60),
 )
+@example([*["alpho"] * 9, "beto", "epsilo", "alpho"], [{"alf", "bet", "epsil"}], 11)  # the nearest, but another note's
 def test_finds_what_a_search_of_everything_finds(words: list[str], sets: list[set[str]], cut: int) -> None:
     stream = _stream(" ".join(words[:cut]), " ".join(words[cut:]))
     keys = [tuple(sorted(key)) for key in sets]
