@@ -57,6 +57,7 @@ __all__ = [
     "number_paths",
     "plm_ca",
     "plm_icd",
+    "prior_log_odds",
 ]
 
 
@@ -70,12 +71,15 @@ class Labels:
             queries are "descriptions". ``encoders.descriptions`` makes them.
         ancestors: needed where a head is tied; see ``number_paths``.
         categories: needed by JointLAAT; see ``number_names``.
+        log_odds: of each label in the training notes; needed where a head's bias starts from "prior". See
+            ``prior_log_odds``.
     """
 
     count: int
     vectors: Float[Tensor, "label *rest"] | None = None
     ancestors: Int[Tensor, "label level"] | None = None
     categories: Int[Tensor, " label"] | None = None
+    log_odds: Float[Tensor, " label"] | None = None
 
 
 def build_model(
@@ -165,7 +169,8 @@ def build_head(config: HeadConfig, hidden_size: int, labels: Labels) -> Head:
     match config:
         case LabelAttentionConfig():
             sizes = {"attention_size": config.attention_size, "std": config.std}
-            return LabelAttention(hidden_size, labels.count, **sizes, **_start(config, labels), **_tied(config, labels))
+            start = _start(config, labels) | _tied(config, labels) | _bias(config, labels)
+            return LabelAttention(hidden_size, labels.count, **sizes, **start)
         case CrossAttentionConfig():
             sizes = {"scale": config.scale, "std": config.std}
             return CrossAttention(hidden_size, labels.count, **sizes, **_start(config, labels), **_tied(config, labels))
@@ -175,7 +180,8 @@ def build_head(config: HeadConfig, hidden_size: int, labels: Labels) -> Head:
             sizes = {"synonyms": config.synonyms, "attention_size": config.attention_size, "std": config.std}
             return SynonymAttention(hidden_size, labels.count, **sizes, **_start(config, labels))
         case DirectConfig():
-            return DirectClassification(hidden_size, labels.count, pooling=config.pooling, dropout=config.dropout)
+            sizes = {"pooling": config.pooling, "dropout": config.dropout}
+            return DirectClassification(hidden_size, labels.count, **sizes, **_bias(config, labels))
         case MultiResCnnConfig():
             return _multirescnn(config, hidden_size, labels)
         case _:
@@ -193,6 +199,7 @@ def _joint(config: JointLabelAttentionConfig, hidden_size: int, labels: Labels) 
         projection_size=config.projection_size,
         std=config.std,
         **_start(config, labels),
+        **_bias(config, labels),
     )
 
 
@@ -207,6 +214,7 @@ def _multirescnn(config: MultiResCnnConfig, hidden_size: int, labels: Labels) ->
         dropout=config.dropout,
         **_start(config, labels),
         **_tied(config, labels),
+        **_bias(config, labels),
     )
 
 
@@ -225,6 +233,29 @@ def _tied(config: LabelAttentionConfig | CrossAttentionConfig | MultiResCnnConfi
     if labels.ancestors is None:
         raise ConfigError(f"a head of kind {config.kind!r} with tied = true needs the labels' ancestors")
     return {"ancestors": labels.ancestors}
+
+
+def _bias(
+    config: LabelAttentionConfig | JointLabelAttentionConfig | DirectConfig | MultiResCnnConfig, labels: Labels
+) -> dict[str, Any]:
+    if config.bias == "plain":
+        return {}
+    if labels.log_odds is None:
+        raise ConfigError(f'a head of kind {config.kind!r} with bias = "prior" needs the labels\' log-odds')
+    return {"bias": labels.log_odds}
+
+
+def prior_log_odds(counts: Sequence[int], notes: int) -> Float[Tensor, " label"]:
+    """What a label's logit is before anything is known of a note.
+
+        log(p / (1 - p)) with p = (n + 1/2) / (N + 1)
+
+    n of N notes have the label; the halves keep it finite.
+
+    >>> prior_log_odds([0, 1, 2], 2).tolist()
+    [-1.6094379425048828, 0.0, 1.6094379425048828]
+    """
+    return torch.logit((torch.tensor(counts, dtype=torch.float64) + 0.5) / (notes + 1)).float()
 
 
 def number_names(names: Sequence[str]) -> Int[Tensor, " label"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 import torch
 from model_table import batch
 
-from nosology.builders import Labels, build_model, number_names, number_paths
+from nosology.builders import Labels, build_model, number_names, number_paths, prior_log_odds
 from nosology.config import NeuralConfig, load_recipe
 from nosology.config.architectures import (
     BiLstmConfig,
@@ -47,6 +48,7 @@ LABELS = Labels(
     vectors=torch.randn(6, 8, 30),
     ancestors=number_paths([[code[:3], code[0]] if code[0] != "J" else [code[:3]] for code in CODES]),
     categories=number_names([code[:3] for code in CODES]),
+    log_odds=prior_log_odds([0, 1, 2, 3, 50, 99], 99),
 )
 
 
@@ -110,8 +112,8 @@ def test_msmn_starts_from_synonyms(labels: Any) -> None:
         CrossAttentionConfig(tied=True, queries="descriptions"),
         JointLabelAttentionConfig(attention_size=10, queries="descriptions"),
         SynonymAttentionConfig(synonyms=8, attention_size=16, queries="descriptions"),
-        DirectConfig(pooling="attention"),
-        MultiResCnnConfig(width=8, widths=(4,), kernels=(3, 5), tied=True, queries="descriptions"),
+        DirectConfig(pooling="attention", bias="prior"),
+        MultiResCnnConfig(width=8, widths=(4,), kernels=(3, 5), tied=True, queries="descriptions", bias="prior"),
     ],
     ids=lambda head: head.kind,
 )
@@ -145,6 +147,33 @@ def test_descriptions_of_the_right_width_are_the_queries_but_for_scale() -> None
 
 
 @pytest.mark.parametrize(
+    "head",
+    [
+        LabelAttentionConfig(bias="prior"),
+        JointLabelAttentionConfig(bias="prior"),
+        DirectConfig(bias="prior"),
+        MultiResCnnConfig(widths=(4,), kernels=(3,), bias="prior"),
+    ],
+    ids=lambda head: head.kind,
+)
+@torch.no_grad()
+def test_biases_start_from_the_prior(head: Any) -> None:
+    """The label's logit is its log-odds where everything else says nothing, and half a note is added on either side."""
+    counts = [0, 1, 2, 3, 50, 99]
+    expected = [math.log((n + 0.5) / (99 - n + 0.5)) for n in counts]
+    for config, bias in ((head, expected), (replace(head, bias="plain"), None)):
+        model = build_model(replace(caml(), head=config), LABELS, vocabulary_size=60).eval()
+        for name, parameter in model.head.named_parameters():
+            if not name.endswith("bias"):
+                parameter.zero_()
+        logits = model(batch(20, 4)).logits
+        if bias is not None:
+            torch.testing.assert_close(logits, torch.tensor(bias).expand_as(logits))
+        else:
+            assert logits.abs().max() < 0.5
+
+
+@pytest.mark.parametrize(
     ("architecture", "labels", "options", "message"),
     [
         (caml(), LABELS, {}, "an encoder of kind 'convolution' reads words: vocabulary_size is needed"),
@@ -171,6 +200,12 @@ def test_descriptions_of_the_right_width_are_the_queries_but_for_scale() -> None
             Labels(6),
             {"vocabulary_size": 9},
             "a head of kind 'label_attention' with queries = \"descriptions\" needs description vectors",
+        ),
+        (
+            replace(caml(), head=DirectConfig(bias="prior")),
+            Labels(6),
+            {"vocabulary_size": 9},
+            "a head of kind 'direct' with bias = \"prior\" needs the labels' log-odds",
         ),
         (
             replace(caml(), head=LabelAttentionConfig(tied=True)),

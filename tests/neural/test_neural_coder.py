@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import math
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -264,6 +267,35 @@ def test_descriptions_start_queries_and_subwords_are_learnt() -> None:
         network, result = Network.fit(examples, (), config, wordings, seed=1, folder=work / "run", tell=_quiet)
     assert result.steps == 1
     assert len(network.score(build_stream(make_encounter(3))).numbers) == len(network.labels)
+
+
+def test_biases_start_from_how_often_codes_are_given(tmp_path: Path) -> None:
+    corpus = make_corpus(40)
+    began = list[torch.Tensor]()
+    read = list[set[str]]()
+
+    class StoppedError(Exception):
+        pass
+
+    def remember(trainer: Any, model: Any, train: Sequence[Encounter], *args: Any, **options: Any) -> Any:
+        began.append(model.head.bias.detach().clone())
+        read.extend(set(encounter.code_set) for encounter in train)
+        raise StoppedError
+
+    head = LabelAttentionConfig(bias="prior")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nosology.neural.network.train_network", remember)
+        with pytest.raises(StoppedError):
+            Coder.fit(corpus, _recipe(replace(SMALL, head=head)))
+    codes = sorted({code for codes in read for code in codes})
+    counts = [sum(code in codes for codes in read) for code in codes]
+    odds = [math.log((n + 0.5) / (len(read) - n + 0.5)) for n in counts]
+    torch.testing.assert_close(began[0], torch.tensor(odds))
+
+    coder = Coder.fit(corpus, _recipe(replace(SMALL, head=head, trainer=replace(TRAINER, epochs=1))))
+    coder.save(tmp_path / "model")
+    again = Coder.from_pretrained(tmp_path / "model")
+    assert again.code(corpus.encounters[0]) == coder.code(corpus.encounters[0])
 
 
 def test_synonyms_start_from_wordings_of_the_code() -> None:

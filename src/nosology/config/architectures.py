@@ -14,6 +14,7 @@ from nosology.errors import ConfigError
 _KERNELS = (3, 5, 9, 15, 19, 25)
 
 Queries = Literal["random", "descriptions"]
+Bias = Literal["plain", "prior"]
 
 
 def _if_given(lowest: float, *, included: bool) -> dict[str, Check]:
@@ -148,6 +149,8 @@ class LabelAttentionConfig(Section):
         attention_size: width of the projected states that labels attend to; left out, the states themselves.
         std: of the normal distribution that parameters start from; left out, Xavier's uniform one.
         queries: what label queries start from.
+        bias: what the labels' biases start from: zero ("plain"), or the log-odds of each label in the training notes
+            ("prior"). Thousands of labels that hardly ever hold then weigh little from the first step on.
         tied: queries and outputs are sums along the hierarchy, so that rare codes borrow from their parents.
     """
 
@@ -155,6 +158,7 @@ class LabelAttentionConfig(Section):
     attention_size: int | None = field(default=None, metadata=_if_given(1, included=True))
     std: float | None = field(default=None, metadata=_if_given(0, included=False))
     queries: Queries = "random"
+    bias: Bias = "plain"
     tied: bool = False
 
 
@@ -187,6 +191,7 @@ class JointLabelAttentionConfig(Section):
         projection_size: width of what the coarser codes pass on.
         std: see ``LabelAttentionConfig``.
         queries: what label queries start from.
+        bias: see ``LabelAttentionConfig``; the coarser codes' start at zero.
     """
 
     kind: Literal["joint_label_attention"] = "joint_label_attention"
@@ -194,6 +199,7 @@ class JointLabelAttentionConfig(Section):
     projection_size: int = field(default=128, metadata=at_least(1))
     std: float | None = field(default=0.03, metadata=_if_given(0, included=False))
     queries: Queries = "random"
+    bias: Bias = "plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +229,13 @@ class DirectConfig(Section):
         kind: chooses this section.
         pooling: the vector is the mean of the states, the last one, or a mean with learned weights.
         dropout: on the vector.
+        bias: see ``LabelAttentionConfig``; "plain" is PyTorch's small random numbers here.
     """
 
     kind: Literal["direct"] = "direct"
     pooling: Literal["mean", "last", "attention"] = "mean"
     dropout: float = field(default=0.1, metadata=between(0, 0.99))
+    bias: Bias = "plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +249,7 @@ class MultiResCnnConfig(Section):
             components of a frozen encoder's states.
         widths, kernels, dropout: see ``MultiResidualConfig``.
         queries: what label queries start from.
+        bias: see ``LabelAttentionConfig``.
         tied: queries and outputs are sums along the hierarchy.
     """
 
@@ -251,6 +260,7 @@ class MultiResCnnConfig(Section):
     kernels: tuple[int, ...] = field(default=_KERNELS, metadata=not_empty())
     dropout: float = field(default=0.2, metadata=between(0, 0.99))
     queries: Queries = "random"
+    bias: Bias = "plain"
     tied: bool = False
 
 

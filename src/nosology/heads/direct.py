@@ -23,14 +23,25 @@ class DirectClassification(Head):
         pooling: how the vector comes about: the mean of the states, the last one (for decoders, which have read the
             whole note by then), or a mean weighted by a learned query.
         dropout: on the vector.
+        bias: that the labels' biases start from; None: PyTorch's small random numbers.
     """
 
-    def __init__(self, hidden_size: int, label_count: int, *, pooling: Pooling = "mean", dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        hidden_size: int,
+        label_count: int,
+        *,
+        pooling: Pooling = "mean",
+        dropout: float = 0.1,
+        bias: Float[Tensor, " label"] | None = None,
+    ) -> None:
         super().__init__(hidden_size, label_count)
         self.pooling: Pooling = pooling
         self.query = nn.Linear(hidden_size, 1, bias=False) if pooling == "attention" else None
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden_size, label_count)
+        if bias is not None:
+            self.output.bias = nn.Parameter(bias.clone())
 
     def forward(
         self,

@@ -80,6 +80,7 @@ class LabelAttention(AttentionHead):
         std: of the normal distribution that parameters start from; None for Xavier's.
         start: vectors that the label queries start from, such as encoded descriptions; see ``LabelVectors``.
         ancestors: ties queries and output weights along the hierarchy; see ``LabelVectors``.
+        bias: that b starts from, e.g. log-odds of the labels; None: zero.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class LabelAttention(AttentionHead):
         std: float | None = None,
         start: Float[Tensor, "label _"] | None = None,
         ancestors: Int[Tensor, "label level"] | None = None,
+        bias: Float[Tensor, " label"] | None = None,
     ) -> None:
         super().__init__(hidden_size, label_count)
         width = hidden_size if attention_size is None else attention_size
@@ -99,7 +101,7 @@ class LabelAttention(AttentionHead):
             nn.init.normal_(self.projection.weight, 0.0, std)
         self.label_queries = LabelVectors(label_count, width, std=std, start=start, ancestors=ancestors)
         self.output = LabelVectors(label_count, hidden_size, std=std, ancestors=ancestors)
-        self.bias = nn.Parameter(torch.zeros(label_count))
+        self.bias = nn.Parameter(torch.zeros(label_count) if bias is None else bias.clone())
 
     def queries(self, labels: Labels = None) -> Float[Tensor, "label head key"]:
         """U."""
@@ -189,6 +191,7 @@ class JointLabelAttention(LabelAttention):
         hidden_size, label_count, attention_size, std: see ``LabelAttention``.
         categories: each label's coarser code, counted from 0.
         projection_size: width of s.
+        start, bias: of the labels; see ``LabelAttention``.
     """
 
     def __init__(
@@ -201,8 +204,9 @@ class JointLabelAttention(LabelAttention):
         projection_size: int = 128,
         std: float | None = None,
         start: Float[Tensor, "label _"] | None = None,
+        bias: Float[Tensor, " label"] | None = None,
     ) -> None:
-        super().__init__(hidden_size, label_count, attention_size=attention_size, std=std, start=start)
+        super().__init__(hidden_size, label_count, attention_size=attention_size, std=std, start=start, bias=bias)
         if len(categories) != label_count:
             raise ConfigError(f"{len(categories)} categories do not fit {label_count} labels")
         self.register_buffer("categories", categories, persistent=False)

@@ -36,6 +36,7 @@ class MultiResCnn(Head):
         reduction: of ``heads.narrowing``; "pca" is to be fitted before training.
         widths, kernels, dropout: of the convolution; see ``MultiResidualConvolution``.
         start, ancestors: of the label queries; see ``LabelVectors``.
+        bias: that the labels' biases start from; see ``LabelAttention``.
     """
 
     def __init__(
@@ -50,12 +51,13 @@ class MultiResCnn(Head):
         dropout: float = 0.2,
         start: Float[Tensor, "label _"] | None = None,
         ancestors: Int[Tensor, "label level"] | None = None,
+        bias: Float[Tensor, " label"] | None = None,
     ) -> None:
         super().__init__(hidden_size, label_count)
         self.narrow: Narrowing = _NARROWING[reduction](hidden_size, width)
         self.convolution = MultiResidualConvolution(width, widths=widths, kernels=kernels, dropout=dropout)
         size = self.convolution.output_size
-        self.attention = LabelAttention(size, label_count, start=start, ancestors=ancestors)
+        self.attention = LabelAttention(size, label_count, start=start, ancestors=ancestors, bias=bias)
 
     def _states(self, hidden: Hidden, mask: Mask) -> Float[Tensor, "batch token convolved"]:
         return self.convolution(self.narrow(hidden, mask), mask)

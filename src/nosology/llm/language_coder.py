@@ -15,7 +15,7 @@ import torch
 from nosology.builders import build_head
 from nosology.checkpoint import ModelFolder
 from nosology.codes.titles import TitleTable
-from nosology.config.architectures import DirectConfig, HeadConfig
+from nosology.config.architectures import DirectConfig
 from nosology.config.llm import FreshBackboneConfig, LlmConfig, PretrainedBackboneConfig
 from nosology.config.reading import dataclass_from_mapping, read_toml
 from nosology.config.trainer import TrainerConfig
@@ -36,7 +36,7 @@ from nosology.llm.prompts import CUT_RULE, Answers, Prompt, answer_room, note_ro
 from nosology.losses.segmentation import Segmentation
 from nosology.neural.attended import ATTENDED, WordsOfTokens, mentions_of
 from nosology.neural.kept_segments import load_segments, save_segments
-from nosology.neural.known_labels import known_labels
+from nosology.neural.known_labels import FreshStart, known_labels, without_starts
 from nosology.neural.learning import NetworkLoss
 from nosology.neural.network import as_encounter
 from nosology.predictor import Progress, read_json, write_json
@@ -172,7 +172,8 @@ class LanguageCoder:
         targets = ([places[code] for code in example.code_set if code in places] for example in train)
         longest = max(len(answers.target(labels)) for labels in targets)
         most = answer_room(longest, config.answer_tokens)
-        coder = _assemble(config, tokenizer, kept, wordings.titles, wordings, backbone, answers, most, described)
+        start = FreshStart(wordings, len(encounters))
+        coder = _assemble(config, tokenizer, kept, wordings.titles, start, backbone, answers, most, described)
         return coder, encounters
 
     def _trainer(self, loss: NetworkLoss) -> Trainer:
@@ -292,7 +293,7 @@ def _assemble(
     tokenizer: SubwordTokenizer,
     counts: Mapping[str, int],
     titles: TitleTable,
-    wordings: Wordings | None,
+    start: FreshStart | None,
     backbone: Backbone,
     answers: Answers,
     most_tokens: int,
@@ -304,7 +305,7 @@ def _assemble(
     answer = 0 if backbone.is_encoder_decoder or not config.generates else most_tokens
     room = min(note_room(config.window, prompt, answer), config.trainer.max_tokens)
     writer = Writer(answers, config.decoding, most_tokens, tokenizer.text_of, CodeReader(labels))
-    head = _head(config, backbone, prompt, tokenizer, labels, wordings) if config.attends else None
+    head = _head(config, backbone, prompt, tokenizer, counts, start) if config.attends else None
     model = LanguageCodingModel(
         backbone,
         head,
@@ -323,14 +324,12 @@ def _head(
     backbone: Backbone,
     prompt: Prompt,
     tokenizer: SubwordTokenizer,
-    labels: Sequence[str],
-    wordings: Wordings | None,
+    counts: Mapping[str, int],
+    start: FreshStart | None,
 ) -> Any:
-    head: HeadConfig = config.head
-    if wordings is None and not isinstance(head, DirectConfig):
-        head = replace(head, queries="random")
+    head = config.head if start else without_starts(config.head)
     encoder = LanguageEncoder(backbone, prompt)
-    known = known_labels(head, encoder, tokenizer, labels, wordings, max_tokens=_DESCRIPTION_TOKENS)
+    known = known_labels(head, encoder, tokenizer, counts, start, max_tokens=_DESCRIPTION_TOKENS)
     return build_head(head, encoder.hidden_size, known)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 
 from torch import Tensor
 
-from nosology.builders import Labels, number_names, number_paths
+from nosology.builders import Labels, number_names, number_paths, prior_log_odds
 from nosology.config.architectures import (
     DirectConfig,
     HeadConfig,
@@ -24,12 +25,25 @@ from nosology.types import Encounter, Note
 _TITLES_AT_ONCE = 64
 
 
+@dataclass(frozen=True, slots=True)
+class FreshStart:
+    """What a network that has learnt nothing yet may start from.
+
+    Args:
+        wordings: of the codes, where label queries start from descriptions.
+        notes: to learn from, where biases start from log-odds.
+    """
+
+    wordings: Wordings
+    notes: int
+
+
 def known_labels(
     head: HeadConfig,
     encoder: Encoder,
     tokenizer: Tokenizer,
-    labels: Sequence[str],
-    wordings: Wordings | None,
+    counts: Mapping[str, int],
+    start: FreshStart | None,
     *,
     max_tokens: int,
 ) -> Labels:
@@ -39,19 +53,29 @@ def known_labels(
         head: of the network.
         encoder: reads descriptions, where label queries start from them.
         tokenizer: the encoder's.
-        labels: the codes.
-        wordings: of the codes; ``None``: queries start at random, for stored ones will take their place.
+        counts: of training notes with each code, in the order of the outputs.
+        start: what fresh parameters start from; ``None``: stored ones will take their place, see ``without_starts``.
         max_tokens: read of a description.
     """
-    described = _describe(head, encoder, tokenizer, labels, wordings, max_tokens)
+    labels = list(counts)
+    described = _describe(head, encoder, tokenizer, labels, start.wordings, max_tokens) if start else None
     paths = [_ancestors(code) for code in labels]
     joint, tied = isinstance(head, JointLabelAttentionConfig), getattr(head, "tied", False)
+    from_prior = getattr(head, "bias", "plain") == "prior"
     return Labels(
         len(labels),
         described,
         number_paths(paths) if tied else None,
         number_names([path[-1] for path in paths]) if joint else None,
+        prior_log_odds(list(counts.values()), start.notes) if start and from_prior else None,
     )
+
+
+def without_starts(head: HeadConfig) -> HeadConfig:
+    """The same shapes without what only fresh parameters need."""
+    if hasattr(head, "queries"):
+        head = replace(head, queries="random")
+    return replace(head, bias="plain") if hasattr(head, "bias") else head
 
 
 def _describe(
@@ -59,12 +83,12 @@ def _describe(
     encoder: Encoder,
     tokenizer: Tokenizer,
     labels: Sequence[str],
-    wordings: Wordings | None,
+    wordings: Wordings,
     max_tokens: int,
 ) -> Tensor | None:
     """The mean state of each label's title, ``[label, _]``, or of each of its synonyms, ``[label, synonym, _]``, where
     label queries start from them. A label with fewer synonyms than the head has vectors for has them in turn."""
-    if wordings is None or isinstance(head, DirectConfig) or head.queries == "random":
+    if isinstance(head, DirectConfig) or head.queries == "random":
         return None
     if not isinstance(head, SynonymAttentionConfig):
         return _vectors(encoder, tokenizer, max_tokens, [wordings.title(code) for code in labels])

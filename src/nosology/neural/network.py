@@ -32,7 +32,7 @@ from nosology.losses.segmentation import Segmentation
 from nosology.model import CodingModel
 from nosology.neural.attended import ATTENDED, WordsOfTokens, mentions_of
 from nosology.neural.kept_segments import load_segments, save_segments
-from nosology.neural.known_labels import known_labels
+from nosology.neural.known_labels import FreshStart, known_labels, without_starts
 from nosology.neural.learning import NetworkLoss, train_network
 from nosology.neural.reading_ahead import read_ahead, told_cache
 from nosology.neural.reducing import fit_reduction, told_loss
@@ -173,7 +173,7 @@ class Network:
         encounters = [as_encounter(example) for example in train]
         tokenizer = _tokenizer(config, encounters)
         torch.manual_seed(seed)
-        model = _build(config, tokenizer, list(kept), wordings)
+        model = _build(config, tokenizer, kept, FreshStart(wordings, len(encounters)))
         if shared or _is_frozen(config):
             model = CodingModel(shared or _remembering(config, model.encoder), model.head)
         return Network(config, tokenizer, kept, model), encounters
@@ -244,7 +244,7 @@ class Network:
         tokenizer = load_tokenizer(folder.file("tokenizer.json"))
         counts = {str(code): int(count) for code, count in read_json(folder.file("network_labels.json")).items()}
         described = read_json(folder.file("encoder.json")) if _brings_encoder(config) else None
-        model = _build(_without_starts(config), tokenizer, list(counts), None, described)
+        model = _build(_without_starts(config), tokenizer, counts, None, described)
         file = folder.file("network.safetensors")
         put_weights(model, _packaged_weights(config, model) | load_tensors(file), file)
         return Network(config, tokenizer, counts, model.eval(), load_segments(folder, list(counts)))
@@ -282,8 +282,8 @@ def _tokenizer(config: NetworkConfig, encounters: Sequence[Encounter]) -> Tokeni
 def _build(
     config: NetworkConfig,
     tokenizer: Tokenizer,
-    labels: list[str],
-    wordings: Wordings | None,
+    counts: Mapping[str, int],
+    start: FreshStart | None,
     encoder: Mapping[str, Any] | None = None,
 ) -> CodingModel:
     vectors: Tensor | None = None
@@ -293,18 +293,16 @@ def _build(
     own = not isinstance(config.encoder, TransformerConfig)
     size = tokenizer.vocabulary_size if own else None
     built = build_encoder(config.encoder, vocabulary_size=size, word_vectors=vectors, described=encoder)
-    known = known_labels(config.head, built, tokenizer, labels, wordings, max_tokens=config.trainer.max_tokens)
+    known = known_labels(config.head, built, tokenizer, counts, start, max_tokens=config.trainer.max_tokens)
     return CodingModel(built, build_head(config.head, built.hidden_size, known))
 
 
 def _without_starts(config: NetworkConfig) -> NetworkConfig:
     """The same shapes without what only fresh weights need; the stored ones take their place."""
-    head, tokens = config.head, config.tokens
+    tokens = config.tokens
     if isinstance(tokens, WordsConfig):
         tokens = replace(tokens, vectors=None)
-    if not isinstance(head, DirectConfig):
-        head = replace(head, queries="random")
-    return replace(config, head=head, tokens=tokens)
+    return replace(config, head=without_starts(config.head), tokens=tokens)
 
 
 def _in_memory(config: NetworkConfig) -> NetworkConfig:

@@ -9,6 +9,7 @@ from nosology.experiments.declared.losses import LOSSES, REFERENCE
 
 BEST = ("bce, smoothed", "asymmetric", "mfm", "segmented harmonic")
 """Beside cross-entropy: of the experiment "losses", by micro- and macro-F1 of its tables."""
+FROM_PRIOR = (REFERENCE, "bce, smoothed", "segmented harmonic")
 CONVOLUTION, MINILM = "A convolution, label attention", "MiniLM, label attention"
 _LEARNING: Mapping[str, object] = {
     "model.network.encoder.frozen": False,
@@ -34,6 +35,19 @@ def best_losses(
     return tuple(Arm(corpus, name, recipe, {**settings, key: dict(LOSSES[name])}) for name in (REFERENCE, *BEST))
 
 
+def _from_prior(corpus: str, recipe: str, settings: Mapping[str, object]) -> tuple[Arm, ...]:
+    """Rows of the losses whose best constant answer is near the label's log-odds, with biases that start there."""
+    return tuple(
+        Arm(
+            corpus,
+            f"{name}, from the prior",
+            recipe,
+            {**settings, "model.network.loss": dict(LOSSES[name]), "model.network.head.bias": "prior"},
+        )
+        for name in FROM_PRIOR
+    )
+
+
 def _simulated(encounters: int) -> dict[str, object]:
     return {"corpus.encounters": encounters, "corpus.codes": 2400, "model.network.candidates": 100}
 
@@ -54,7 +68,10 @@ EXPERIMENT = Experiment(
     ),
     reference=REFERENCE,
     arms={
-        "cpu": (*best_losses(f"{CONVOLUTION}: simulated", "shl", {**_simulated(2000), **_SMALL}),),
+        "cpu": (
+            *best_losses(f"{CONVOLUTION}: simulated", "shl", {**_simulated(2000), **_SMALL}),
+            *_from_prior(f"{CONVOLUTION}: simulated", "shl", {**_simulated(2000), **_SMALL}),
+        ),
         "full": (
             *best_losses(f"{CONVOLUTION}: simulated", "shl", _simulated(12_500)),
             *best_losses(
