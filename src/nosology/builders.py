@@ -57,7 +57,6 @@ __all__ = [
     "number_paths",
     "plm_ca",
     "plm_icd",
-    "prior_log_odds",
 ]
 
 
@@ -71,15 +70,14 @@ class Labels:
             queries are "descriptions". ``encoders.descriptions`` makes them.
         ancestors: needed where a head is tied; see ``number_paths``.
         categories: needed by JointLAAT; see ``number_names``.
-        log_odds: of each label in the training notes; needed where a head's bias starts from "prior". See
-            ``prior_log_odds``.
+        biases: needed where a head's bias starts from "prior"; ``losses.best_constants`` makes them.
     """
 
     count: int
     vectors: Float[Tensor, "label *rest"] | None = None
     ancestors: Int[Tensor, "label level"] | None = None
     categories: Int[Tensor, " label"] | None = None
-    log_odds: Float[Tensor, " label"] | None = None
+    biases: Float[Tensor, " label"] | None = None
 
 
 def build_model(
@@ -240,22 +238,9 @@ def _bias(
 ) -> dict[str, Any]:
     if config.bias == "plain":
         return {}
-    if labels.log_odds is None:
-        raise ConfigError(f'a head of kind {config.kind!r} with bias = "prior" needs the labels\' log-odds')
-    return {"bias": labels.log_odds}
-
-
-def prior_log_odds(counts: Sequence[int], notes: int) -> Float[Tensor, " label"]:
-    """What a label's logit is before anything is known of a note.
-
-        log(p / (1 - p)) with p = (n + 1/2) / (N + 1)
-
-    n of N notes have the label; the halves keep it finite.
-
-    >>> prior_log_odds([0, 1, 2], 2).tolist()
-    [-1.6094379425048828, 0.0, 1.6094379425048828]
-    """
-    return torch.logit((torch.tensor(counts, dtype=torch.float64) + 0.5) / (notes + 1)).float()
+    if labels.biases is None:
+        raise ConfigError(f'a head of kind {config.kind!r} with bias = "prior" needs the labels\' biases')
+    return {"bias": labels.biases}
 
 
 def number_names(names: Sequence[str]) -> Int[Tensor, " label"]:

@@ -52,8 +52,8 @@ LOSSES: tuple[LossConfig, ...] = (
 
 
 def begun(llm: LlmConfig) -> tuple[LanguageCoder, NetworkLoss]:
-    coder, encounters = LanguageCoder.fresh(EXAMPLES, llm, WORDS, 0)
-    return coder, NetworkLoss.of(llm.loss, coder.labels, encounters, WORDS.titles)
+    coder, _, loss = LanguageCoder.fresh(EXAMPLES, llm, WORDS, 0)
+    return coder, loss
 
 
 def on_some_notes(llm: LlmConfig) -> tuple[LanguageCoder, NetworkLoss, Batch, Targets]:

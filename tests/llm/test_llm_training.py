@@ -114,8 +114,8 @@ def test_gradient_checkpointing_changes_nothing(tmp_path: Path) -> None:
 
 def test_descriptions_start_the_queries() -> None:
     llm = config("t5", head=LabelAttentionConfig(queries="descriptions", tied=True))
-    coder, _ = LanguageCoder.fresh(training_set(make_corpus(8).encounters).examples, llm, WORDS, 0)
-    plain, _ = LanguageCoder.fresh(training_set(make_corpus(8).encounters).examples, config("t5"), WORDS, 0)
+    coder, *_ = LanguageCoder.fresh(training_set(make_corpus(8).encounters).examples, llm, WORDS, 0)
+    plain, *_ = LanguageCoder.fresh(training_set(make_corpus(8).encounters).examples, config("t5"), WORDS, 0)
     assert coder.model.head is not None
     assert plain.model.head is not None
     assert "label_queries.inherited" in coder.model.head.state_dict()
@@ -176,7 +176,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_trainer_refuses_another_shape(tmp_path: Path) -> None:
-    coder, encounters = LanguageCoder.fresh(training_set(make_corpus(8).encounters).examples, config(), WORDS, 0)
+    coder, encounters, _ = LanguageCoder.fresh(training_set(make_corpus(8).encounters).examples, config(), WORDS, 0)
     assert isinstance(coder.model, LanguageCodingModel)
     with pytest.raises(ConfigError, match="the model scores 7 labels, the label list has 2"):
         Trainer(coder.tokenizer, ["a", "b"]).fit(coder.model, encounters, None, learning(1), tmp_path)

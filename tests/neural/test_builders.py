@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +12,7 @@ import pytest
 import torch
 from model_table import batch
 
-from nosology.builders import Labels, build_model, number_names, number_paths, prior_log_odds
+from nosology.builders import Labels, build_model, number_names, number_paths
 from nosology.config import NeuralConfig, load_recipe
 from nosology.config.architectures import (
     BiLstmConfig,
@@ -48,7 +47,7 @@ LABELS = Labels(
     vectors=torch.randn(6, 8, 30),
     ancestors=number_paths([[code[:3], code[0]] if code[0] != "J" else [code[:3]] for code in CODES]),
     categories=number_names([code[:3] for code in CODES]),
-    log_odds=prior_log_odds([0, 1, 2, 3, 50, 99], 99),
+    biases=torch.linspace(-7, 2, 6),
 )
 
 
@@ -158,17 +157,15 @@ def test_descriptions_of_the_right_width_are_the_queries_but_for_scale() -> None
 )
 @torch.no_grad()
 def test_biases_start_from_the_prior(head: Any) -> None:
-    """The label's logit is its log-odds where everything else says nothing, and half a note is added on either side."""
-    counts = [0, 1, 2, 3, 50, 99]
-    expected = [math.log((n + 0.5) / (99 - n + 0.5)) for n in counts]
-    for config, bias in ((head, expected), (replace(head, bias="plain"), None)):
+    """A label's logit is the bias it was told where everything else says nothing."""
+    for config, bias in ((head, LABELS.biases), (replace(head, bias="plain"), None)):
         model = build_model(replace(caml(), head=config), LABELS, vocabulary_size=60).eval()
         for name, parameter in model.head.named_parameters():
             if not name.endswith("bias"):
                 parameter.zero_()
         logits = model(batch(20, 4)).logits
         if bias is not None:
-            torch.testing.assert_close(logits, torch.tensor(bias).expand_as(logits))
+            torch.testing.assert_close(logits, bias.expand_as(logits))
         else:
             assert logits.abs().max() < 0.5
 
@@ -205,7 +202,7 @@ def test_biases_start_from_the_prior(head: Any) -> None:
             replace(caml(), head=DirectConfig(bias="prior")),
             Labels(6),
             {"vocabulary_size": 9},
-            "a head of kind 'direct' with bias = \"prior\" needs the labels' log-odds",
+            "a head of kind 'direct' with bias = \"prior\" needs the labels' biases",
         ),
         (
             replace(caml(), head=LabelAttentionConfig(tied=True)),

@@ -149,8 +149,9 @@ class LabelAttentionConfig(Section):
         attention_size: width of the projected states that labels attend to; left out, the states themselves.
         std: of the normal distribution that parameters start from; left out, Xavier's uniform one.
         queries: what label queries start from.
-        bias: what the labels' biases start from: zero ("plain"), or the log-odds of each label in the training notes
-            ("prior"). Thousands of labels that hardly ever hold then weigh little from the first step on.
+        bias: what the labels' biases start from: zero ("plain"), or where the loss rests for one who has read nothing
+            ("prior"; under cross-entropy the log-odds of each label in the training notes). Thousands of labels that
+            hardly ever hold then weigh little from the first step on.
         tied: queries and outputs are sums along the hierarchy, so that rare codes borrow from their parents.
     """
 

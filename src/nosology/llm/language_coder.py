@@ -128,8 +128,7 @@ class LanguageCoder:
             CorpusError: no code is frequent enough to be learnt.
         """
         tell("loading the language model", 0.0)
-        fresh, encounters = LanguageCoder.fresh(train, config, wordings, seed)
-        loss = NetworkLoss.of(config.loss, fresh.labels, encounters, wordings.titles)
+        fresh, encounters, loss = LanguageCoder.fresh(train, config, wordings, seed)
         chosen = [as_encounter(example) for example in dev] or None
         trainer, settings = fresh._trainer(loss), fresh._trainer_config(seed)
         result = trainer.fit(fresh.model, encounters, chosen, settings, folder, progress=tell)
@@ -146,17 +145,17 @@ class LanguageCoder:
         seed: int,
     ) -> tuple[DryRun, TrainableShare]:
         """What ``fit`` would take, and how much of the language model learns. Raises as ``fit``."""
-        fresh, encounters = LanguageCoder.fresh(train, config, wordings, seed)
+        fresh, encounters, loss = LanguageCoder.fresh(train, config, wordings, seed)
         read = [as_encounter(example) for example in dev] or None
-        trainer = fresh._trainer(NetworkLoss.of(config.loss, fresh.labels, encounters, wordings.titles))
+        trainer = fresh._trainer(loss)
         found = trainer.dry_run(fresh.model, encounters, read, fresh._trainer_config(seed))
         return found, fresh.share
 
     @staticmethod
     def fresh(
         train: Sequence[TrainingExample], config: LlmConfig, wordings: Wordings, seed: int
-    ) -> tuple[LanguageCoder, list[Encounter]]:
-        """A language model that has learnt nothing of coding, and what it is to learn from."""
+    ) -> tuple[LanguageCoder, list[Encounter], NetworkLoss]:
+        """A language model that has learnt nothing of coding, what it is to learn from, and by which loss."""
         counts = Counter(code for example in train for code in example.code_set)
         kept = {code: count for code, count in sorted(counts.items()) if count >= config.least_notes}
         if not kept:
@@ -164,6 +163,7 @@ class LanguageCoder:
         encounters = [as_encounter(example) for example in train]
         tokenizer = _tokenizer(config, encounters)
         _check_gpu(config)
+        loss = NetworkLoss.of(config.loss, list(kept), encounters, wordings.titles)
         torch.manual_seed(seed)
         backbone = build_backbone(config.backbone, config.tuning, tokenizer)
         described = describe_kept(config, backbone)
@@ -172,9 +172,9 @@ class LanguageCoder:
         targets = ([places[code] for code in example.code_set if code in places] for example in train)
         longest = max(len(answers.target(labels)) for labels in targets)
         most = answer_room(longest, config.answer_tokens)
-        start = FreshStart(wordings, len(encounters))
+        start = FreshStart(wordings, loss.function, len(encounters))
         coder = _assemble(config, tokenizer, kept, wordings.titles, start, backbone, answers, most, described)
-        return coder, encounters
+        return coder, encounters, loss
 
     def _trainer(self, loss: NetworkLoss) -> Trainer:
         config = self.config

@@ -83,6 +83,10 @@ class Loss(ABC):
         """Equal for losses that are equal: a run goes on with the loss that it began with only."""
         return type(self).__name__
 
+    def of_single_cells(self) -> Loss | None:
+        """What of it is a sum over cells that don't depend on each other; ``None``: nothing."""
+        return None
+
     def _check(self, logits: Tensor, targets: Tensor, labels: Tensor | None) -> None:
         if logits.shape != targets.shape:
             raise ConfigError(f"logits of shape {tuple(logits.shape)} do not fit targets of {tuple(targets.shape)}")
@@ -267,6 +271,10 @@ class CellLoss(Loss):
     def separable(self) -> bool:
         """Whether it is the mean of what depends on one logit and its target alone; see ``Head.losses``."""
         return not self.label_count and self.reduction == "mean" and type(self).look is CellLoss.look
+
+    def of_single_cells(self) -> Loss | None:
+        """See ``Loss``: all of it, but where the formulas need the batch as a whole."""
+        return self if type(self).look is CellLoss.look else None
 
     @abstractmethod
     def positive(self, logits: Curve, cells: Cells) -> Curve:

@@ -28,6 +28,10 @@ class WrappedLoss(Loss):
         """See ``Loss``."""
         return self.base.loss(logits, targets, labels)
 
+    def of_single_cells(self) -> Loss | None:
+        """See ``Loss``: the base's; what is added to it is left out."""
+        return self.base.of_single_cells()
+
     def begin_epoch(self, number: int) -> None:
         """See ``Loss``."""
         self.base.begin_epoch(number)

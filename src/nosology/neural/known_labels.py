@@ -8,7 +8,7 @@ from itertools import cycle, islice
 
 from torch import Tensor
 
-from nosology.builders import Labels, number_names, number_paths, prior_log_odds
+from nosology.builders import Labels, number_names, number_paths
 from nosology.config.architectures import (
     DirectConfig,
     HeadConfig,
@@ -18,7 +18,9 @@ from nosology.config.architectures import (
 from nosology.encoders.base import Encoder
 from nosology.encoders.descriptions import description_vectors
 from nosology.knowledge.wordings import Wordings
+from nosology.losses.best_constants import best_constants
 from nosology.preprocessing.tokenization import Tokenizer
+from nosology.training.objective import LossFunction
 from nosology.training.scoring import pad_tokens
 from nosology.types import Encounter, Note
 
@@ -31,10 +33,12 @@ class FreshStart:
 
     Args:
         wordings: of the codes, where label queries start from descriptions.
-        notes: to learn from, where biases start from log-odds.
+        loss: that it will be trained with, where biases start from what costs least.
+        notes: to learn from.
     """
 
     wordings: Wordings
+    loss: LossFunction
     notes: int
 
 
@@ -67,7 +71,7 @@ def known_labels(
         described,
         number_paths(paths) if tied else None,
         number_names([path[-1] for path in paths]) if joint else None,
-        prior_log_odds(list(counts.values()), start.notes) if start and from_prior else None,
+        best_constants(start.loss, list(counts.values()), start.notes) if start and from_prior else None,
     )
 
 

@@ -127,8 +127,7 @@ class Network:
         Raises:
             CorpusError: no code is frequent enough to be learnt.
         """
-        fresh, encounters = Network._fresh(train, config, wordings, seed, shared)
-        loss = NetworkLoss.of(config.loss, fresh.labels, encounters, wordings.titles)
+        fresh, encounters, loss = Network._fresh(train, config, wordings, seed, shared)
         trainer = Trainer(fresh.tokenizer, fresh.labels, loss.function)
         chosen = [as_encounter(example) for example in dev] or None
         read_ahead(fresh.model.encoder, fresh.tokenizer, [*encounters, *(chosen or ())], config.trainer, tell)
@@ -147,9 +146,8 @@ class Network:
         seed: int,
     ) -> DryRun:
         """What ``fit`` would take; a few steps are timed. Raises as ``fit``."""
-        fresh, encounters = Network._fresh(train, _in_memory(config), wordings, seed, None)
+        fresh, encounters, loss = Network._fresh(train, _in_memory(config), wordings, seed, None)
         read = [as_encounter(example) for example in dev] or None
-        loss = NetworkLoss.of(config.loss, fresh.labels, encounters, wordings.titles)
         trainer = Trainer(fresh.tokenizer, fresh.labels, loss.function)
         found = trainer.dry_run(fresh.model, encounters, read, config.trainer)
         cached = told_cache(
@@ -164,19 +162,20 @@ class Network:
         wordings: Wordings,
         seed: int,
         shared: RememberedEncoder | None,
-    ) -> tuple[Network, list[Encounter]]:
-        """A network that has learnt nothing but its words and labels, and what it is to learn from."""
+    ) -> tuple[Network, list[Encounter], NetworkLoss]:
+        """A network that has learnt nothing but its words and labels, what it is to learn from, and by which loss."""
         counts = Counter(code for example in train for code in example.code_set)
         kept = {code: count for code, count in sorted(counts.items()) if count >= config.least_notes}
         if not kept:
             raise CorpusError(f"no code is carried by {config.least_notes} training encounters; lower least_notes")
         encounters = [as_encounter(example) for example in train]
         tokenizer = _tokenizer(config, encounters)
+        loss = NetworkLoss.of(config.loss, list(kept), encounters, wordings.titles)
         torch.manual_seed(seed)
-        model = _build(config, tokenizer, kept, FreshStart(wordings, len(encounters)))
+        model = _build(config, tokenizer, kept, FreshStart(wordings, loss.function, len(encounters)))
         if shared or _is_frozen(config):
             model = CodingModel(shared or _remembering(config, model.encoder), model.head)
-        return Network(config, tokenizer, kept, model), encounters
+        return Network(config, tokenizer, kept, model), encounters, loss
 
     def told_loss(self, examples: Sequence[TrainingExample]) -> str | None:
         """How much of a frozen encoder's states the head loses where it narrows them, in a line, if it does."""

@@ -9,7 +9,7 @@ from nosology.experiments.declared.losses import LOSSES, REFERENCE
 
 BEST = ("bce, smoothed", "asymmetric", "mfm", "segmented harmonic")
 """Beside cross-entropy: of the experiment "losses", by micro- and macro-F1 of its tables."""
-FROM_PRIOR = (REFERENCE, "bce, smoothed", "segmented harmonic")
+STARTED = ", from the prior"
 CONVOLUTION, MINILM = "A convolution, label attention", "MiniLM, label attention"
 _LEARNING: Mapping[str, object] = {
     "model.network.encoder.frozen": False,
@@ -22,7 +22,7 @@ _LEARNING: Mapping[str, object] = {
 
 
 def best_losses(
-    corpus: str, recipe: str, settings: Mapping[str, object], key: str = "model.network.loss"
+    corpus: str, recipe: str, settings: Mapping[str, object], key: str = "model.network.loss", after: str = ""
 ) -> tuple[Arm, ...]:
     """A row for cross-entropy and each of ``BEST``.
 
@@ -31,27 +31,17 @@ def best_losses(
         recipe: trains them.
         settings: of the recipe, changed.
         key: of the loss's section.
+        after: put behind the rows' names.
     """
-    return tuple(Arm(corpus, name, recipe, {**settings, key: dict(LOSSES[name])}) for name in (REFERENCE, *BEST))
-
-
-def _from_prior(corpus: str, recipe: str, settings: Mapping[str, object]) -> tuple[Arm, ...]:
-    """Rows of the losses whose best constant answer is near the label's log-odds, with biases that start there."""
-    return tuple(
-        Arm(
-            corpus,
-            f"{name}, from the prior",
-            recipe,
-            {**settings, "model.network.loss": dict(LOSSES[name]), "model.network.head.bias": "prior"},
-        )
-        for name in FROM_PRIOR
-    )
+    names = (REFERENCE, *BEST)
+    return tuple(Arm(corpus, f"{name}{after}", recipe, {**settings, key: dict(LOSSES[name])}) for name in names)
 
 
 def _simulated(encounters: int) -> dict[str, object]:
     return {"corpus.encounters": encounters, "corpus.codes": 2400, "model.network.candidates": 100}
 
 
+_PRIOR: Mapping[str, object] = {"model.network.head.bias": "prior"}
 _MIMIC: Mapping[str, object] = {"corpus.path": "mimic3-full"}
 _SMALL: Mapping[str, object] = {
     "model.network.encoder.filters": 64,
@@ -70,7 +60,7 @@ EXPERIMENT = Experiment(
     arms={
         "cpu": (
             *best_losses(f"{CONVOLUTION}: simulated", "shl", {**_simulated(2000), **_SMALL}),
-            *_from_prior(f"{CONVOLUTION}: simulated", "shl", {**_simulated(2000), **_SMALL}),
+            *best_losses(f"{CONVOLUTION}: simulated", "shl", {**_simulated(2000), **_SMALL, **_PRIOR}, after=STARTED),
         ),
         "full": (
             *best_losses(f"{CONVOLUTION}: simulated", "shl", _simulated(12_500)),
