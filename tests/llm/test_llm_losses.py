@@ -13,7 +13,7 @@ from llm_pieces import FAMILIES, NEW, WORDS, config, fresh, learning, predictor_
 
 from nosology.cli.main import run
 from nosology.coder import Coder
-from nosology.config.architectures import MultiResCnnConfig
+from nosology.config.architectures import LabelAttentionConfig, MultiResCnnConfig
 from nosology.config.llm import LlmConfig, LoraConfig
 from nosology.config.losses import (
     AsymmetricConfig,
@@ -29,8 +29,10 @@ from nosology.config.losses import (
 )
 from nosology.encoders.base import Batch
 from nosology.errors import ConfigError, ModelError
+from nosology.heads.label_attention import LabelAttention
 from nosology.llm.language_coder import LanguageCoder
 from nosology.losses.base import Loss
+from nosology.losses.best_constants import best_constants
 from nosology.neural.learning import NetworkLoss
 from nosology.neural.network import as_encounter
 from nosology.predictor import Progress
@@ -101,6 +103,20 @@ def test_notes_are_drawn_to_their_labels() -> None:
     assert terms_of(config("t5", loss=ContrastiveConfig()))[3]["alignment"].item() > 0
     with pytest.raises(ConfigError, match="no label vectors of its states' width"):
         terms_of(config("t5", loss=ContrastiveConfig(), head=MultiResCnnConfig(width=16, widths=(8,))))
+
+
+@pytest.mark.parametrize("loss", [BceConfig(), AsymmetricConfig()], ids=lambda loss: loss.kind)
+def test_biases_start_where_the_loss_rests(loss: LossConfig) -> None:
+    llm = replace(config(), loss=loss, head=LabelAttentionConfig(bias="prior"))
+    coder, function = begun(llm)
+    head = coder.model.head
+    assert isinstance(head, LabelAttention)
+    expected = best_constants(function.function, list(coder.label_counts.values()), len(EXAMPLES))
+    torch.testing.assert_close(head.bias.detach(), expected)
+    assert expected.abs().max() > 0.1
+    plain, _ = begun(replace(llm, head=LabelAttentionConfig()))
+    assert isinstance(plain.model.head, LabelAttention)
+    assert not plain.model.head.bias.any()
 
 
 def test_writing_alone_has_no_loss_of_labels() -> None:
