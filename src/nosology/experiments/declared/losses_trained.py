@@ -61,7 +61,7 @@ EXPERIMENT = Experiment(
         "One learning rate and as many epochs for all. Biases start at zero or, in the rows from the prior, where the "
         "loss rests for one who has read nothing."
     ),
-    reference=REFERENCE,
+    reference=f"{REFERENCE}{STARTED}",
     arms={
         "cpu": _both_starts(f"{CONVOLUTION}: simulated", "shl", {**_simulated(2000), **_SMALL}),
         "full": (
