@@ -33,9 +33,10 @@ def slopes(loss: Loss, logits: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", [name for name, (config, _) in TABLE.items() if make(config).of_single_cells()])
 def test_the_cost_falls_before_and_rises_behind(name: str) -> None:
-    loss = make(TABLE[name][0]).of_single_cells()
+    whole = make(TABLE[name][0])
+    loss = whole.of_single_cells()
     assert loss is not None
-    best = best_constants(loss, COUNTS, NOTES)
+    best = best_constants(whole, COUNTS, NOTES)
     assert best.shape == (len(LABELS),)
     assert best.isfinite().all()
     inside = best.abs() < 15.9
@@ -87,7 +88,7 @@ def test_biases_alone_learn_to_be_there(name: str) -> None:
     targets = torch.stack([torch.ones(len(LABELS)), torch.zeros(len(LABELS))])
     bias = torch.zeros(len(LABELS), requires_grad=True)
     optimizer = torch.optim.Adam([bias], lr=0.05)
-    rows = torch.tensor([0] * 1 + [1] * 9)
+    rows = torch.tensor([0] + [1] * 9)
     for _ in range(800):
         optimizer.zero_grad()
         loss(bias.expand(10, -1), targets[rows]).backward()

@@ -77,7 +77,7 @@ def test_every_loss_and_every_section_joins_the_table() -> None:
     import nosology.losses
 
     named = {f"nosology.losses.{item.name}" for item in pkgutil.iter_modules(nosology.losses.__path__)}
-    helpers = ("base", "best_constants", "build", "facts", "curves", "segmentation", "plots")
+    helpers = ("base", "best_constants", "build", "facts", "curves", "label_table", "segmentation", "plots")
     without = {f"nosology.losses.{name}" for name in helpers}
     assert named - without == {module.__name__ for module in MODULES}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from nosology.losses.base import CellLoss, Cells, LabelTable, Reduction
+from nosology.losses.base import CellLoss, Cells, Reduction
 from nosology.losses.curves import Curve, hill, logistic, negative_log, probability, surprise
 from nosology.losses.facts import Ints
+from nosology.losses.label_table import LabelTable
 
 
 class Asymmetric(CellLoss):

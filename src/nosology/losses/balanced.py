@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nosology.losses.base import CellLoss, Cells, LabelTable, Positives, Reduction
+from nosology.losses.base import CellLoss, Cells, Positives, Reduction
 from nosology.losses.cross_entropy import log_odds
 from nosology.losses.curves import Curve, missed, surprise
 from nosology.losses.facts import Ints
+from nosology.losses.label_table import LabelTable
 
 Weighting = Literal["by_class", "average_n", "average_w", "min_n"]
 

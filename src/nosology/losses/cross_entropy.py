@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from nosology.errors import ConfigError
-from nosology.losses.base import CellLoss, Cells, LabelTable, Positives, Reduction, bad_targets
+from nosology.losses.base import CellLoss, Cells, Positives, Reduction, bad_targets
 from nosology.losses.curves import Curve, surprise
 from nosology.losses.facts import Ints
+from nosology.losses.label_table import LabelTable
 
 
 def within(counts: Ints, encounters: int) -> NDArray[np.float64]:

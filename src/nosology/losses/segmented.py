@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from nosology.losses.balanced import smoothed_rate
-from nosology.losses.base import CellLoss, Cells, LabelTable, Positives, Reduction
+from nosology.losses.base import CellLoss, Cells, Positives, Reduction
 from nosology.losses.cross_entropy import CrossEntropy, even_cross_entropy
 from nosology.losses.curves import Curve
+from nosology.losses.label_table import LabelTable
 from nosology.losses.segmentation import Segmentation
 
 Reading = Literal["class", "instance"]
