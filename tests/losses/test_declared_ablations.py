@@ -14,7 +14,7 @@ from nosology.experiments.declaration import Experiment, experiment_names, find_
 from nosology.experiments.declared import losses_noise, losses_segments
 
 
-@pytest.mark.parametrize("name", ["losses-noise", "losses-segments", "losses-trained", "losses-llm"])
+@pytest.mark.parametrize("name", ["losses-noise", "losses-segments", "losses-trained", "losses-minilm", "losses-llm"])
 def test_arms_of_a_table_are_recipes_and_differ(name: str) -> None:
     assert name in experiment_names()
     found = find_experiment(name)
