@@ -20,8 +20,8 @@ _LEARNING: Mapping[str, object] = {
 _SMALL: Mapping[str, object] = {
     "corpus.admissions": 1000,
     "corpus.variant": "full",
-    "corpus.words": 48,
-    "model.network.trainer.epochs": 8,
+    "corpus.words": 40,
+    "model.network.trainer.epochs": 6,
 }
 _LARGE: Mapping[str, object] = {
     "corpus.reader": "simulated",
@@ -40,7 +40,7 @@ EXPERIMENT = Experiment(
     reference=f"{REFERENCE}{STARTED}",
     arms={
         "cpu": best_losses(
-            "Simulated MIMIC-III, all codes, first 48 words", "minilm_laat", {**_SMALL, **_LEARNING}, after=STARTED
+            "Simulated MIMIC-III, all codes, first 40 words", "minilm_laat", {**_SMALL, **_LEARNING}, after=STARTED
         ),
         "full": best_losses("12,500 simulated notes", "minilm_laat", {**_LEARNING, **_LARGE}, after=STARTED),
     },
