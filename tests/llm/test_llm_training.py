@@ -149,8 +149,9 @@ def test_shipped_recipes_load_and_write_back(name: str, tmp_path: Path) -> None:
     assert load_recipe(file) == shipped
 
 
-def test_without_the_extra_it_names_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nosology.llm.find_spec", lambda name: None if name == "peft" else name)
+@pytest.mark.parametrize(("missing", "where"), [("peft", "nosology.llm"), ("torch", "nosology.neural")])
+def test_without_the_extra_it_names_the_install_line(missing: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{where}.find_spec", lambda name: None if name == missing else name)
     with pytest.raises(MissingExtraError, match=r"needs an optional part: pip install 'nosology\[llm\]'"):
         Coder.fit(make_corpus(8), recipe(config()))
 

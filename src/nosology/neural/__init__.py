@@ -15,5 +15,10 @@ def require_neural() -> None:
     Raises:
         MissingExtraError: a package of the extra "neural" is not installed.
     """
-    if any(find_spec(package) is None for package in _PACKAGES):
+    if not has_neural():
         raise MissingExtraError("a network", "neural")
+
+
+def has_neural() -> bool:
+    """Whether the extra "neural" is installed; imports none of it."""
+    return all(find_spec(package) is not None for package in _PACKAGES)

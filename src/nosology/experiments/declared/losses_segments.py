@@ -84,8 +84,16 @@ def linear_arms(encounters: int, codes: int, rows: Iterator[tuple[str, Mapping[s
 
 
 def trained_arms(encounters: int, codes: int, changes: Mapping[str, object]) -> tuple[Arm, ...]:
-    """Cross-entropy and each reading, by the network of the recipe ``shl``, which learns all of its layers."""
-    where = {"corpus.encounters": encounters, "corpus.codes": codes, **changes}
+    """Cross-entropy and each reading, by the network of the recipe ``shl``, which learns all of its layers.
+
+    Biases start at zero, where what a loss weighs shows most.
+    """
+    where = {
+        "corpus.encounters": encounters,
+        "corpus.codes": codes,
+        "model.network.head.bias": "plain",
+        **changes,
+    }
     return _arms(TRAINED, "shl", where, ((reading, {}) for reading in READINGS))
 
 

@@ -30,8 +30,12 @@ def best_losses(
 
 
 def _both_starts(corpus: str, recipe: str, settings: Mapping[str, object]) -> tuple[Arm, ...]:
-    plain = best_losses(corpus, recipe, settings)
-    return (*plain, *best_losses(corpus, recipe, {**settings, "model.network.head.bias": "prior"}, after=STARTED))
+    starts = {"plain": "", "prior": STARTED}
+    return tuple(
+        arm
+        for bias, after in starts.items()
+        for arm in best_losses(corpus, recipe, {**settings, "model.network.head.bias": bias}, after=after)
+    )
 
 
 def _simulated(encounters: int) -> dict[str, object]:

@@ -7,11 +7,19 @@ from nosology.experiments.declaration import Arm, Experiment
 _CORPUS = "CodiEsp D, Spanish"
 _WITHOUT = "default coder"
 
+_FROM_ZERO = {"model.network.head.bias": "plain"}
+"""As in the network of ``codiesp_d_es_network``, which is compared with it."""
+
 _ARMS = (
     Arm(_CORPUS, _WITHOUT, "codiesp_d_es"),
     Arm(_CORPUS, "with a network", "codiesp_d_es_network"),
-    Arm(_CORPUS, "network alone", "caml_codiesp_d_es"),
-    Arm(_CORPUS, "network alone, attention free", "caml_codiesp_d_es", {"model.network.trainer.evidence_weight": 0.0}),
+    Arm(_CORPUS, "network alone", "caml_codiesp_d_es", _FROM_ZERO),
+    Arm(
+        _CORPUS,
+        "network alone, attention free",
+        "caml_codiesp_d_es",
+        {**_FROM_ZERO, "model.network.trainer.evidence_weight": 0.0},
+    ),
 )
 
 EXPERIMENT = Experiment(
