@@ -44,7 +44,13 @@ def readings(corpus: str, model: str, recipe: str, settings: Mapping[str, object
     return tuple(Arm(corpus, f"{model} {name}", recipe, {**settings, **own}) for name, own in READINGS.items())
 
 
-def _plain(corpus: str, settings: Mapping[str, object]) -> tuple[Arm, ...]:
+def plain_rows(corpus: str, settings: Mapping[str, object]) -> tuple[Arm, ...]:
+    """Beside networks and language models, what those have who do not read, and who read words.
+
+    Args:
+        corpus: the table.
+        settings: of its recipes' corpus.
+    """
     return (Arm(corpus, REFERENCE, "prior_simulated", settings), Arm(corpus, LOGISTIC, "tfidf_simulated", settings))
 
 
@@ -52,7 +58,7 @@ def _cpu(corpus: str) -> tuple[Arm, ...]:
     own = {key: value for key, value in _SIMULATED.items() if key != "corpus.reader"}
     models = {"T5": "t5_tiny_cmp", "LLaMA": "llama_tiny_cmp"}
     rows = (arm for model, recipe in models.items() for arm in readings(corpus, model, recipe, own))
-    return (*_plain(corpus, _SIMULATED), *rows)
+    return (*plain_rows(corpus, _SIMULATED), *rows)
 
 
 def _full(corpus: str) -> tuple[Arm, ...]:
@@ -62,7 +68,7 @@ def _full(corpus: str) -> tuple[Arm, ...]:
         for model, (recipe, name) in _OTHERS.items()
     )
     return (
-        *_plain(corpus, prepared),
+        *plain_rows(corpus, prepared),
         *readings(corpus, "T5", "t5_base_mimic3_50", _MIMIC),
         *readings(corpus, "LLaMA", "llama_7b_mimic3_50", _MIMIC),
         *others,

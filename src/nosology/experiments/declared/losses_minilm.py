@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nosology.experiments.declaration import Arm, Experiment
+from nosology.experiments.declared.llm_baselines import plain_rows
 from nosology.experiments.declared.losses import REFERENCE
 from nosology.experiments.declared.losses_trained import STARTED, best_losses
 
@@ -34,10 +35,8 @@ _LARGE: Mapping[str, object] = {
 def _arms(corpus: str, settings: Mapping[str, object]) -> tuple[Arm, ...]:
     """Beside the losses, what those have who do not read, and who read words."""
     own = {key: value for key, value in settings.items() if key.startswith("corpus.")}
-    where = {"corpus.reader": "simulated_mimic3", **own}
     return (
-        Arm(corpus, "label prior", "prior_simulated", where),
-        Arm(corpus, "logistic regressions", "tfidf_simulated", where),
+        *plain_rows(corpus, {"corpus.reader": "simulated_mimic3", **own}),
         *best_losses(corpus, "minilm_laat", {**settings, **_LEARNING}, after=STARTED),
     )
 
